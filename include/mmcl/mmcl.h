@@ -1,0 +1,12 @@
+/* Everything. */
+#ifndef MMCL_MMCL_H
+#define MMCL_MMCL_H
+
+#include <mmcl/base.h>
+#include <mmcl/version.h>
+#include <mmcl/context.h>
+#include <mmcl/io.h>
+#include <mmcl/transform.h>
+#include <mmcl/classify.h>
+
+#endif

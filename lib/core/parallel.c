@@ -1,0 +1,171 @@
+/* Threads: the library's own pool or the host's executor, and the fixed split of work that keeps results independent of both. */
+#include "core/core.h"
+
+#include <pthread.h>
+
+struct mmcl__pool {
+    pthread_mutex_t mutex;
+    pthread_cond_t  work, done;
+    void          (*task)(void *, uint32_t);
+    void           *argument;
+    uint64_t        round;   /* counts the calls of mmcl__pool_run */
+    uint32_t        wanted;  /* workers that take part in this round */
+    uint32_t        running; /* of those, how many have not returned */
+    uint32_t        threads; /* the caller's among them */
+    uint32_t        started;
+    bool            stop;
+    struct worker {
+        mmcl__pool *pool;
+        pthread_t   thread;
+        uint32_t    index;
+    } worker[];
+};
+
+#define STACK_BYTES ((size_t) 1 << 20)
+
+static void *worker_main(void *argument)
+{
+    struct worker *worker = argument;
+    mmcl__pool    *pool   = worker->pool;
+    uint64_t       round  = 0;
+    pthread_mutex_lock(&pool->mutex);
+    for (;;) {
+        while (!pool->stop && pool->round == round)
+            pthread_cond_wait(&pool->work, &pool->mutex);
+        if (pool->stop)
+            break;
+        round = pool->round;
+        if (worker->index >= pool->wanted)
+            continue;
+        pthread_mutex_unlock(&pool->mutex);
+        pool->task(pool->argument, worker->index);
+        pthread_mutex_lock(&pool->mutex);
+        if (--pool->running == 0)
+            pthread_cond_signal(&pool->done);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return NULL;
+}
+
+static size_t pool_bytes(uint32_t threads)
+{
+    return sizeof(mmcl__pool) + threads * sizeof(struct worker);
+}
+
+mmcl_status mmcl__pool_create(mmcl__pool **out, mmcl_context *context, uint32_t threads)
+{
+    mmcl__pool *pool = mmcl__calloc(context, pool_bytes(threads), 1);
+    if (pool == NULL)
+        return MMCL_E_NOMEM;
+    pool->threads = threads;
+    pool->started = 1; /* worker 0 is whoever calls */
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->work, NULL);
+    pthread_cond_init(&pool->done, NULL);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    int failed = 0;
+    for (uint32_t i = 1; i < threads && !failed; i++) {
+        pool->worker[i] = (struct worker){.pool = pool, .index = i};
+        failed          = pthread_create(&pool->worker[i].thread, &attributes, worker_main, &pool->worker[i]);
+        pool->started += !failed;
+    }
+    pthread_attr_destroy(&attributes);
+    if (failed) {
+        mmcl__pool_destroy(pool, context);
+        return MMCL_E_NOMEM;
+    }
+    *out = pool;
+    return MMCL_OK;
+}
+
+void mmcl__pool_destroy(mmcl__pool *pool, mmcl_context *context)
+{
+    if (pool == NULL)
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    pool->stop = true;
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->mutex);
+    for (uint32_t i = 1; i < pool->started; i++)
+        pthread_join(pool->worker[i].thread, NULL);
+    pthread_cond_destroy(&pool->work);
+    pthread_cond_destroy(&pool->done);
+    pthread_mutex_destroy(&pool->mutex);
+    mmcl__free(context, pool, pool_bytes(pool->threads), 1);
+}
+
+uint32_t mmcl__pool_threads(const mmcl__pool *pool)
+{
+    return pool->threads;
+}
+
+void mmcl__pool_run(mmcl__pool *pool, uint32_t n, void (*task)(void *, uint32_t), void *argument)
+{
+    pthread_mutex_lock(&pool->mutex);
+    pool->task     = task;
+    pool->argument = argument;
+    pool->wanted   = n;
+    pool->running  = n - 1;
+    pool->round++;
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->mutex);
+    task(argument, 0);
+    pthread_mutex_lock(&pool->mutex);
+    while (pool->running > 0)
+        pthread_cond_wait(&pool->done, &pool->mutex);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- tasks --- */
+
+struct claim {
+    mmcl__task    task;
+    void         *argument;
+    size_t        n;
+    atomic_size_t next;
+};
+
+static void work(void *argument, uint32_t worker)
+{
+    struct claim *claim = argument;
+    size_t        i;
+    while ((i = atomic_fetch_add_explicit(&claim->next, 1, memory_order_relaxed)) < claim->n)
+        claim->task(claim->argument, i, worker);
+}
+
+uint32_t mmcl__width(const mmcl_context *context)
+{
+    if (context->executor.run != NULL)
+        return context->executor.width;
+    return context->pool != NULL ? mmcl__pool_threads(context->pool) : 1;
+}
+
+mmcl_status mmcl__parallel(const mmcl_context *context, size_t n, mmcl__task task, void *argument)
+{
+    struct claim claim = {.task = task, .argument = argument, .n = n};
+    atomic_init(&claim.next, 0);
+    uint32_t width = (uint32_t) MMCL__MIN(n, mmcl__width(context));
+    /* Several threads may be here for one context, in calls of class "concurrent on const": the flag is theirs to share. */
+    atomic_flag *busy = (atomic_flag *) &context->busy;
+    if (width < 2 || atomic_flag_test_and_set_explicit(busy, memory_order_acquire)) {
+        work(&claim, 0);
+        return MMCL_OK;
+    }
+    mmcl_status status = MMCL_OK;
+    if (context->executor.run == NULL)
+        mmcl__pool_run(context->pool, width, work, &claim);
+    else if (context->executor.run(context->executor.user, width, work, &claim) != 0)
+        status = MMCL_E_CALLBACK;
+    atomic_flag_clear_explicit(busy, memory_order_release);
+    return status;
+}
+
+/* Enough lanes for the threads of a large machine, few enough that their sums stay small beside the inputs. */
+mmcl__lanes mmcl__lanes_of(size_t n, size_t bytes)
+{
+    const size_t most = 16, least = 2, budget = (size_t) 32 << 20;
+    size_t       count = MMCL__MAX(least, MMCL__MIN(most, budget / MMCL__MAX(bytes, 1)));
+    return (mmcl__lanes){.n = n, .count = MMCL__MAX(1, MMCL__MIN(count, n))};
+}

@@ -1,0 +1,170 @@
+#include "linalg/blas.h"
+
+#include <cblas.h>
+#include <limits.h>
+#include <pthread.h>
+#include <string.h>
+
+/* --------------------------------------------------------------------------------------------------- thread count --- */
+
+/* Present in OpenBLAS alone; another BLAS leaves them NULL and is taken as it comes. */
+extern int  openblas_get_num_threads(void) __attribute__((weak));
+extern void openblas_set_num_threads(int count) __attribute__((weak));
+
+/* The count belongs to the process, so who holds it has to be known to the process. */
+static pthread_mutex_t hold_mutex = PTHREAD_MUTEX_INITIALIZER;
+static unsigned        holders;
+static int             found;
+
+void mmcl__blas_enter(mmcl_blas_policy policy)
+{
+    if (policy == MMCL_BLAS_LEAVE || openblas_set_num_threads == NULL || openblas_get_num_threads == NULL)
+        return;
+    pthread_mutex_lock(&hold_mutex);
+    if (holders++ == 0) {
+        found = openblas_get_num_threads();
+        if (found != 1)
+            openblas_set_num_threads(1);
+    }
+    pthread_mutex_unlock(&hold_mutex);
+}
+
+void mmcl__blas_leave(mmcl_blas_policy policy)
+{
+    if (policy == MMCL_BLAS_LEAVE || openblas_set_num_threads == NULL || openblas_get_num_threads == NULL)
+        return;
+    pthread_mutex_lock(&hold_mutex);
+    if (--holders == 0 && found != 1)
+        openblas_set_num_threads(found);
+    pthread_mutex_unlock(&hold_mutex);
+}
+
+/* ------------------------------------------------------------------------------------------------------- products --- */
+
+static int narrow(size_t n)
+{
+    assert(n <= INT_MAX);
+    return (int) n;
+}
+
+static int leading(size_t ld)
+{
+    return narrow(MMCL__MAX(ld, 1));
+}
+
+static CBLAS_TRANSPOSE op(bool transpose)
+{
+    return transpose ? CblasTrans : CblasNoTrans;
+}
+
+void mmcl__gemm_f32(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
+                    const float *b, size_t ldb, float beta, float *c, size_t ldc)
+{
+    if (m == 0 || n == 0)
+        return;
+    cblas_sgemm(CblasRowMajor, op(transpose_a), op(transpose_b), narrow(m), narrow(n), narrow(k), alpha, a, leading(lda), b,
+                leading(ldb), beta, c, leading(ldc));
+}
+
+void mmcl__gemm_f64(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
+                    const double *b, size_t ldb, double beta, double *c, size_t ldc)
+{
+    if (m == 0 || n == 0)
+        return;
+    cblas_dgemm(CblasRowMajor, op(transpose_a), op(transpose_b), narrow(m), narrow(n), narrow(k), alpha, a, leading(lda), b,
+                leading(ldb), beta, c, leading(ldc));
+}
+
+void mmcl__syrk_f64(size_t n, size_t rows, const double *a, size_t lda, double *c, size_t ldc)
+{
+    if (n == 0 || rows == 0)
+        return;
+    cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, narrow(n), narrow(rows), 1.0, a, leading(lda), 1.0, c, leading(ldc));
+}
+
+double mmcl__dot_f64(size_t n, const double *a, const double *b)
+{
+    return cblas_ddot(narrow(n), a, 1, b, 1);
+}
+
+void mmcl__axpy_f64(size_t n, double alpha, const double *x, double *y)
+{
+    cblas_daxpy(narrow(n), alpha, x, 1, y, 1);
+}
+
+void mmcl__symmetrize(size_t n, double *a, size_t lda)
+{
+    for (size_t i = 1; i < n; i++)
+        for (size_t j = 0; j < i; j++)
+            a[i * lda + j] = a[j * lda + i];
+}
+
+/* --------------------------------------------------------------------------------------------------------- LAPACK --- */
+
+/* Fortran interfaces: column-major, everything by reference, the lengths of the character arguments at the end. */
+extern void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const int *lda, double *w, double *work,
+                    const int *lwork, int *iwork, const int *liwork, int *info, size_t jobz_length, size_t uplo_length);
+extern void dposv_(const char *uplo, const int *n, const int *nrhs, double *a, const int *lda, double *b, const int *ldb, int *info,
+                   size_t uplo_length);
+
+static void swap_rows(size_t n, double *a, double *b)
+{
+    for (size_t i = 0; i < n; i++) {
+        double kept = a[i];
+        a[i]        = b[i];
+        b[i]        = kept;
+    }
+}
+
+/* LAPACK ascends and stores vectors as columns of a column-major matrix, which are our rows: only the order has to turn. */
+static void reverse(size_t n, double *vectors, double *values)
+{
+    for (size_t i = 0, j = n - 1; i < j; i++, j--) {
+        swap_rows(1, values + i, values + j);
+        swap_rows(n, vectors + i * n, vectors + j * n);
+    }
+}
+
+mmcl_status mmcl__eigsym(mmcl_context *context, size_t n, double *a, double *values)
+{
+    if (n == 0)
+        return MMCL_OK;
+    /* The sizes that dsyevd asks for when it computes vectors. */
+    size_t  work_count = 1 + 6 * n + 2 * n * n, iwork_count = 3 + 5 * n;
+    double *work  = mmcl__alloc(context, work_count, sizeof *work);
+    int    *iwork = mmcl__alloc(context, iwork_count, sizeof *iwork);
+    int     info = 0, order = narrow(n), lwork = narrow(work_count), liwork = narrow(iwork_count);
+    mmcl_status status = MMCL_OK;
+    if (work == NULL || iwork == NULL)
+        status = MMCL_E_NOMEM;
+    else /* our upper triangle is the lower one of a column-major reader */
+        dsyevd_("V", "L", &order, a, &order, values, work, &lwork, iwork, &liwork, &info, 1, 1);
+    mmcl__free(context, work, work_count, sizeof *work);
+    mmcl__free(context, iwork, iwork_count, sizeof *iwork);
+    if (status == MMCL_OK && info != 0)
+        status = mmcl__fail(context, MMCL_E_NUMERIC, "the eigenvalues of a %zu x %zu matrix did not converge", n, n);
+    if (status == MMCL_OK)
+        reverse(n, a, values);
+    return status;
+}
+
+mmcl_status mmcl__solve_spd(mmcl_context *context, size_t n, size_t m, double *a, double *b)
+{
+    if (n == 0 || m == 0)
+        return MMCL_OK;
+    double *columns = mmcl__alloc(context, n * m, sizeof *columns); /* b as LAPACK wants it: column-major */
+    if (columns == NULL)
+        return MMCL_E_NOMEM;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < m; j++)
+            columns[j * n + i] = b[i * m + j];
+    int order = narrow(n), count = narrow(m), info = 0;
+    dposv_("L", &order, &count, a, &order, columns, &order, &info, 1);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < m; j++)
+            b[i * m + j] = columns[j * n + i];
+    mmcl__free(context, columns, n * m, sizeof *columns);
+    if (info != 0)
+        return mmcl__fail(context, MMCL_E_NUMERIC, "a %zu x %zu system is not positive definite", n, n);
+    return MMCL_OK;
+}

@@ -1,0 +1,41 @@
+/*
+ * The one seam to BLAS and LAPACK. Everything is row-major; `ld` is the distance between rows in elements. Dimensions fit in 31
+ * bits (MMCL_MAX_COLUMNS and tiles see to it). Products of size zero are fine.
+ */
+#ifndef MMCL_LINALG_BLAS_H
+#define MMCL_LINALG_BLAS_H
+
+#include "core/core.h"
+
+/*
+ * Holds the BLAS library at one thread until the matching leave, by the context's policy. The count is the process's, so these
+ * nest and count across contexts and threads; the last to leave restores what the first to enter found.
+ */
+void mmcl__blas_enter(mmcl_blas_policy policy);
+void mmcl__blas_leave(mmcl_blas_policy policy);
+
+/* c [m, n] = alpha op(a) [m, k] op(b) [k, n] + beta c; a transposed operand is stored [k, m] or [n, k]. */
+void mmcl__gemm_f32(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
+                    const float *b, size_t ldb, float beta, float *c, size_t ldc);
+void mmcl__gemm_f64(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
+                    const double *b, size_t ldb, double beta, double *c, size_t ldc);
+
+/* Upper triangle of c [n, n] += a^T a, a [rows, n]. */
+void mmcl__syrk_f64(size_t n, size_t rows, const double *a, size_t lda, double *c, size_t ldc);
+
+double mmcl__dot_f64(size_t n, const double *a, const double *b);
+void   mmcl__axpy_f64(size_t n, double alpha, const double *x, double *y);
+
+/* Copies the upper triangle of a [n, n] to the lower. */
+void mmcl__symmetrize(size_t n, double *a, size_t lda);
+
+/*
+ * Eigenvalues of the symmetric a [n, n] (upper triangle read), descending into values [n]; a receives the eigenvectors as rows.
+ * Allocates workspace. MMCL_E_NUMERIC when LAPACK does not converge.
+ */
+mmcl_status mmcl__eigsym(mmcl_context *context, size_t n, double *a, double *values);
+
+/* Solves a x = b for symmetric positive definite a [n, n] (upper triangle read, overwritten) and b [n, m], in place. */
+mmcl_status mmcl__solve_spd(mmcl_context *context, size_t n, size_t m, double *a, double *b);
+
+#endif

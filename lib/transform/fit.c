@@ -477,7 +477,7 @@ static uint64_t step_bytes(const mmcl_step_options *step, size_t rows, size_t co
     bool     free_form = step->algorithm == MMCL_ICA_PICARD_FREE, picard = free_form || step->algorithm == MMCL_ICA_PICARD;
     uint64_t cells = (uint64_t) k * k;
     uint64_t solver = 8 * (picard ? (8 + 2 * (uint64_t) step->lbfgs_memory + 1) * cells : 2 * cells + 5 * cells);
-    uint64_t maps   = 12 * (k * d + d) + 8 * (cells + 2 * (uint64_t) k);
+    uint64_t maps   = 12 * (k * d + d) + 8 * (k * d + 2 * d + k) + 8 * (cells + 2 * (uint64_t) k); /* stage, step, unmixing */
     return MMCL__MAX(most, 8 * (d * d + d) + maps + solver +
                                mmcl__ica_rows_bytes(rows, k, cols, width, step->precision, cache_bytes, free_form, threads));
 }
@@ -499,6 +499,7 @@ mmcl_status mmcl__transform_estimate(const mmcl_transform *transform, size_t row
         kept += maps ? 12 * (uint64_t) k * cols : 12 * (uint64_t) cols; /* its share of the stages */
         cols = k;
     }
-    *bytes = MMCL__MAX(most, kept) + sizeof(struct mmcl_transform);
+    uint64_t sum = MMCL__MAX(most, kept);
+    *bytes       = sum + sum / 64 + 16384; /* the margin covers the small blocks that are not worth a formula */
     return MMCL_OK;
 }

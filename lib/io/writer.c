@@ -65,6 +65,15 @@ void mmcl__writer_destroy(mmcl_writer *writer)
 
 /* --------------------------------------------------------------------------------------------------- array by array --- */
 
+/* FNV-1a, folded to the number of buckets. */
+static size_t bucket_of(const char *key)
+{
+    uint32_t hash = 2166136261u;
+    for (; *key != '\0'; key++)
+        hash = (hash ^ (unsigned char) *key) * 16777619u;
+    return (hash ^ hash >> 8 ^ hash >> 16 ^ hash >> 24) & 0xff;
+}
+
 static mmcl_status check_key(const mmcl_writer *writer, const char *key)
 {
     if (writer->format == MMCL__FORMAT_NPY)
@@ -74,8 +83,8 @@ static mmcl_status check_key(const mmcl_writer *writer, const char *key)
         return mmcl__fail(writer->context, MMCL_E_INVAL, "key: missing, expected the array's name in %s", writer->output.path);
     if (strlen(key) > 4096 || mmcl__utf8_length(key, strlen(key)) == SIZE_MAX || strcmp(key, "__metadata__") == 0)
         return mmcl__fail(writer->context, MMCL_E_INVAL, "key: '%.80s', expected UTF-8 of at most 4096 bytes, not __metadata__", key);
-    for (size_t i = 0; i < writer->count; i++)
-        if (strcmp(writer->entries[i].key, key) == 0)
+    for (size_t i = writer->buckets[bucket_of(key)]; i > 0; i = writer->entries[i - 1].next)
+        if (strcmp(writer->entries[i - 1].key, key) == 0)
             return mmcl__fail(writer->context, MMCL_E_INVAL, "key: '%.80s' has been written before", key);
     return MMCL_OK;
 }
@@ -139,7 +148,9 @@ mmcl_status mmcl__writer_begin(mmcl_writer *writer, const char *key, const mmcl_
     *entry             = (mmcl__entry){.info = layout.info, .key = mmcl__strdup(writer->context, key != NULL ? key : "")};
     if (entry->key == NULL)
         return MMCL_E_NOMEM;
-    writer->count++;
+    size_t *bucket = &writer->buckets[bucket_of(entry->key)];
+    entry->next    = *bucket;
+    *bucket        = ++writer->count;
     writer->broken = true; /* until the array is complete */
     return write_head(writer, entry, layout.bytes);
 }

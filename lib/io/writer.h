@@ -15,6 +15,7 @@ typedef struct mmcl__entry {
     uint64_t        start; /* where its content begins: the .npy in a zip, the elements otherwise */
     uint64_t        end;   /* behind its content */
     uint32_t        crc;   /* of the content so far */
+    size_t          next;  /* 1 + the index of another entry in the same bucket; 0: none */
 } mmcl__entry;
 
 struct mmcl_writer {
@@ -23,6 +24,7 @@ struct mmcl_writer {
     mmcl__output  output;
     mmcl__entry  *entries; /* [capacity] */
     size_t        count, capacity;
+    size_t        buckets[256]; /* 1 + the index of the last entry whose key hashes to this; 0: none */
     bool          broken;    /* something failed half way */
     bool          committed;
 };

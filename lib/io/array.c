@@ -11,12 +11,12 @@
 
 static mmcl_status name_array(mmcl_array *array, const char *key)
 {
-    const char *file  = array->file->name;
-    size_t      bytes = strlen(file) + 1 + strlen(key) + 1;
+    const char *file = array->file->name, *colon = key[0] != '\0' ? ":" : "";
+    size_t      bytes = strlen(file) + strlen(colon) + strlen(key) + 1;
     array->name       = mmcl__alloc(array->context, bytes, 1);
     if (array->name == NULL)
         return MMCL_E_NOMEM;
-    snprintf(array->name, bytes, "%s%s%s", file, key[0] != '\0' ? ":" : "", key);
+    snprintf(array->name, bytes, "%s%s%s", file, colon, key);
     return MMCL_OK;
 }
 

@@ -83,12 +83,13 @@ mmcl_status mmcl__model_take(mmcl_archive *archive, const char *key, mmcl_dtype 
     mmcl_array *array;
     MMCL__TRY(mmcl__model_array(&array, archive, key, dtype, 1));
     mmcl_status status = array->layout.info.elements < count ? mmcl__model_damaged(archive, key, "has too few elements")
-                                                              : mmcl__array_read(array, 0, count, out);
+                                                             : mmcl__array_read(array, 0, count, out);
     mmcl__array_destroy(array);
     return status;
 }
 
-mmcl_status mmcl__model_take_values(mmcl_archive *archive, const char *key, uint32_t dimensions, size_t rows, size_t cols, double **out)
+mmcl_status mmcl__model_take_values(mmcl_archive *archive, const char *key, uint32_t dimensions, size_t rows, size_t cols,
+                                    double **out)
 {
     mmcl_array *array;
     MMCL__TRY(mmcl__model_array(&array, archive, key, MMCL_F64, dimensions));
@@ -120,8 +121,9 @@ static mmcl_status check_frame(mmcl_archive *archive, const char *expected)
     const char *name = archive->file->name;
     MMCL__TRY(mmcl__model_take(archive, "format", MMCL_I32, 2, format));
     if (format[0] > MMCL__MODEL_MAJOR)
-        return mmcl__fail(archive->context, MMCL_E_VERSION, "%s: a model file of format %d.%d, this library reads formats up to %d", name,
-                          format[0], format[1], MMCL__MODEL_MAJOR);
+        return mmcl__fail(archive->context, MMCL_E_VERSION,
+                          "%s: a model file of format %d.%d, this library reads formats up to %d", name, format[0], format[1],
+                          MMCL__MODEL_MAJOR);
     if (format[0] < 1 || format[1] < 0)
         return mmcl__model_damaged(archive, "format", "is no version");
     MMCL__TRY(mmcl__model_array(&array, archive, "kind", MMCL_STR, 1));

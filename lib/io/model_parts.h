@@ -32,7 +32,8 @@ mmcl_status mmcl__model_array(mmcl_array **out, mmcl_archive *archive, const cha
 /* The first `count` elements of an array of one dimension, which may have more: later versions append. */
 mmcl_status mmcl__model_take(mmcl_archive *archive, const char *key, mmcl_dtype dtype, size_t count, void *out);
 
-/* A new block [rows, cols] with the elements of a float64 array of exactly this shape (`cols` 1 for one dimension), all finite. */
-mmcl_status mmcl__model_take_values(mmcl_archive *archive, const char *key, uint32_t dimensions, size_t rows, size_t cols, double **out);
+/* A new block [rows, cols] with the elements of a float64 array of this shape (`cols` 1 for one dimension), all finite. */
+mmcl_status mmcl__model_take_values(mmcl_archive *archive, const char *key, uint32_t dimensions, size_t rows, size_t cols,
+                                    double **out);
 
 #endif

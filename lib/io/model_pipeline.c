@@ -59,8 +59,9 @@ static mmcl_status take_names(mmcl_archive *archive, size_t classes, names *out)
     if (mmcl__archive_find(archive, "class_names") == NULL)
         return MMCL_OK;
     MMCL__TRY(mmcl__model_array(&array, archive, "class_names", MMCL_STR, 1));
-    mmcl_status status = array->layout.info.elements == classes ? copy_names(archive->context, array, classes, out)
-                                                                : mmcl__model_damaged(archive, "class_names", "has too few or too many");
+    mmcl_status status = array->layout.info.elements == classes
+                             ? copy_names(archive->context, array, classes, out)
+                             : mmcl__model_damaged(archive, "class_names", "has too few or too many");
     mmcl__array_destroy(array);
     return status;
 }
@@ -98,8 +99,8 @@ static mmcl_status take_pipeline(mmcl_pipeline **out, mmcl_archive *archive)
     if (status == MMCL_OK)
         status = take_names(archive, classifier->classes, &classes);
     if (status == MMCL_OK)
-        status = mmcl__model_invalid(archive, mmcl__pipeline_create(out, archive->context, transform, classifier,
-                                                                    (const char *const *) classes.texts));
+        status = mmcl__model_invalid(
+            archive, mmcl__pipeline_create(out, archive->context, transform, classifier, (const char *const *) classes.texts));
     mmcl__free(archive->context, classes.texts, classes.bytes, 1);
     mmcl__classifier_destroy(classifier);
     mmcl__transform_destroy(transform);

@@ -6,8 +6,22 @@
 #include <stdio.h>
 
 /* Elements of "options" and the like: their order is the file's, and only ever grows at the end. */
-enum { OPTION_KIND, OPTION_COMPONENTS, OPTION_ALGORITHM, OPTION_CONTRAST, OPTION_DENSITY, OPTION_SCALE, OPTION_ORDER, OPTION_SIGN,
-       OPTION_PRECISION, OPTION_CLIP, OPTION_START_SEED, OPTION_MAX_ITERATIONS, OPTION_LBFGS_MEMORY, N_OPTIONS };
+enum {
+    OPTION_KIND,
+    OPTION_COMPONENTS,
+    OPTION_ALGORITHM,
+    OPTION_CONTRAST,
+    OPTION_DENSITY,
+    OPTION_SCALE,
+    OPTION_ORDER,
+    OPTION_SIGN,
+    OPTION_PRECISION,
+    OPTION_CLIP,
+    OPTION_START_SEED,
+    OPTION_MAX_ITERATIONS,
+    OPTION_LBFGS_MEMORY,
+    N_OPTIONS
+};
 enum { TUNING_TOLERANCE, TUNING_ALPHA, N_TUNING };
 enum { INFO_ROWS, INFO_INPUTS, INFO_COMPONENTS, INFO_RANK, INFO_ITERATIONS, INFO_PASSES, INFO_SUPER_GAUSSIAN, INFO_STOP, N_INFO };
 enum { MEASURE_RESIDUAL, MEASURE_EXPLAINED, MEASURE_SECONDS, N_MEASURES };
@@ -40,19 +54,19 @@ static mmcl_status put_matrix(mmcl_writer *writer, step_key key, uint64_t rows, 
 static mmcl_status put_options(mmcl_writer *writer, const char *prefix, size_t index, const mmcl_step_options *options)
 {
     const int64_t whole[N_OPTIONS] = {
-        [OPTION_KIND]         = options->kind,
-        [OPTION_COMPONENTS]   = (int64_t) options->components,
-        [OPTION_ALGORITHM]    = options->algorithm,
-        [OPTION_CONTRAST]     = options->contrast,
-        [OPTION_DENSITY]      = options->density,
-        [OPTION_SCALE]        = options->scale,
-        [OPTION_ORDER]        = options->order,
-        [OPTION_SIGN]         = options->sign,
-        [OPTION_PRECISION]    = options->precision,
-        [OPTION_CLIP]         = options->clip_components,
-        [OPTION_START_SEED]   = (int64_t) options->start_seed,
+        [OPTION_KIND]           = options->kind,
+        [OPTION_COMPONENTS]     = (int64_t) options->components,
+        [OPTION_ALGORITHM]      = options->algorithm,
+        [OPTION_CONTRAST]       = options->contrast,
+        [OPTION_DENSITY]        = options->density,
+        [OPTION_SCALE]          = options->scale,
+        [OPTION_ORDER]          = options->order,
+        [OPTION_SIGN]           = options->sign,
+        [OPTION_PRECISION]      = options->precision,
+        [OPTION_CLIP]           = options->clip_components,
+        [OPTION_START_SEED]     = (int64_t) options->start_seed,
         [OPTION_MAX_ITERATIONS] = (int64_t) options->max_iterations,
-        [OPTION_LBFGS_MEMORY] = options->lbfgs_memory,
+        [OPTION_LBFGS_MEMORY]   = options->lbfgs_memory,
     };
     const double tuning[N_TUNING] = {[TUNING_TOLERANCE] = options->tolerance, [TUNING_ALPHA] = options->alpha};
     MMCL__TRY(put_row(writer, key_of(prefix, index, "options"), MMCL_I64, N_OPTIONS, whole));
@@ -65,14 +79,14 @@ static mmcl_status put_options(mmcl_writer *writer, const char *prefix, size_t i
 static mmcl_status put_info(mmcl_writer *writer, const char *prefix, size_t index, const mmcl_step_info *info)
 {
     const int64_t whole[N_INFO] = {
-        [INFO_ROWS]       = (int64_t) info->rows,
-        [INFO_INPUTS]     = (int64_t) info->inputs,
-        [INFO_COMPONENTS] = (int64_t) info->components,
-        [INFO_RANK]       = (int64_t) info->rank,
-        [INFO_ITERATIONS] = (int64_t) info->iterations,
-        [INFO_PASSES]     = (int64_t) info->passes,
+        [INFO_ROWS]           = (int64_t) info->rows,
+        [INFO_INPUTS]         = (int64_t) info->inputs,
+        [INFO_COMPONENTS]     = (int64_t) info->components,
+        [INFO_RANK]           = (int64_t) info->rank,
+        [INFO_ITERATIONS]     = (int64_t) info->iterations,
+        [INFO_PASSES]         = (int64_t) info->passes,
         [INFO_SUPER_GAUSSIAN] = (int64_t) info->super_gaussian,
-        [INFO_STOP]       = info->stop,
+        [INFO_STOP]           = info->stop,
     };
     const double measures[N_MEASURES] = {
         [MEASURE_RESIDUAL] = info->residual, [MEASURE_EXPLAINED] = info->explained_variance, [MEASURE_SECONDS] = info->seconds};
@@ -119,7 +133,8 @@ static mmcl_status take_options(mmcl_archive *archive, const char *prefix, size_
     MMCL__TRY(mmcl__model_take(archive, key.text, MMCL_I64, N_OPTIONS, whole));
     MMCL__TRY(mmcl__model_take(archive, key_of(prefix, index, "tuning").text, MMCL_F64, N_TUNING, tuning));
     for (size_t i = 0; i < N_OPTIONS; i++)
-        if (i != OPTION_MAX_ITERATIONS && (whole[i] < 0 || whole[i] > UINT32_MAX || (i != OPTION_START_SEED && whole[i] > INT32_MAX)))
+        if (i != OPTION_MAX_ITERATIONS &&
+            (whole[i] < 0 || whole[i] > UINT32_MAX || (i != OPTION_START_SEED && whole[i] > INT32_MAX)))
             return mmcl__model_damaged(archive, key.text, "has a value out of range");
     *options = (mmcl_step_options){
         .struct_size     = sizeof *options,
@@ -220,7 +235,8 @@ static mmcl_status take_chain(mmcl_transform *transform, mmcl_archive *archive, 
     MMCL__TRY(mmcl__model_take(archive, columns_key, MMCL_I64, 2, columns));
     MMCL__TRY(mmcl__model_take(archive, steps_key, MMCL_I64, 1, &steps));
     if (columns[0] < 1 || columns[0] > MMCL_MAX_COLUMNS || steps < 0 || steps > MMCL__MAX_STEPS)
-        return mmcl__model_damaged(archive, steps < 0 || steps > MMCL__MAX_STEPS ? steps_key : columns_key, "has a value out of range");
+        return mmcl__model_damaged(archive, steps < 0 || steps > MMCL__MAX_STEPS ? steps_key : columns_key,
+                                   "has a value out of range");
     for (size_t i = 0; i < (size_t) steps; i++) {
         MMCL__TRY(add_step(transform, archive, prefix, i));
         MMCL__TRY(take_fit(archive, prefix, i, &transform->steps[i]));
@@ -229,7 +245,8 @@ static mmcl_status take_chain(mmcl_transform *transform, mmcl_archive *archive, 
     mmcl_status status = mmcl__transform_finish(transform, (size_t) columns[0]);
     mmcl__blas_leave(context->blas_policy);
     MMCL__TRY(mmcl__model_invalid(archive, status));
-    return columns[1] == (int64_t) transform->outputs ? MMCL_OK : mmcl__model_damaged(archive, columns_key, "does not fit the steps");
+    return columns[1] == (int64_t) transform->outputs ? MMCL_OK
+                                                      : mmcl__model_damaged(archive, columns_key, "does not fit the steps");
 }
 
 mmcl_status mmcl__model_take_transform(mmcl_transform **out, mmcl_archive *archive, const char *prefix)

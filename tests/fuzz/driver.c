@@ -1,6 +1,7 @@
 /*
- * Runs a fuzz target without libFuzzer: on every file of the given folders and, with --mutate N, on N random variations of them that
- * follow from --seed S alone. A finding ends the program; the input that led to it is then in "finding" in the working folder.
+ * Runs a fuzz target without libFuzzer: on every file of the given folders and, with --mutate N, on N random variations of them
+ * that follow from --seed S alone. A finding ends the program; the input that led to it is then in "finding" in the working
+ * folder.
  */
 #include "fuzz.h"
 
@@ -19,10 +20,10 @@ typedef struct input {
     size_t   count;
 } input;
 
-static input   corpus[MAX_FILES];
-static size_t  files;
-static uint8_t scratch[MAX_BYTES];
-static size_t  scratch_count;
+static input    corpus[MAX_FILES];
+static size_t   files;
+static uint8_t  scratch[MAX_BYTES];
+static size_t   scratch_count;
 static uint64_t state;
 
 /* xorshift64* (Vigna 2016). */
@@ -39,7 +40,7 @@ static void load(const char *path)
     FILE *file = fopen(path, "rb");
     if (file == NULL || files == MAX_FILES)
         exit(2);
-    uint8_t *bytes = malloc(MAX_BYTES);
+    uint8_t *bytes  = malloc(MAX_BYTES);
     corpus[files++] = (input){bytes, fread(bytes, 1, MAX_BYTES, file)};
     fclose(file);
 }
@@ -70,10 +71,24 @@ static void load_folder(const char *folder)
 /* Overwrites up to 8 bytes with a number that readers stumble over. */
 static void put_number(void)
 {
-    static const uint64_t numbers[] = {0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
-                                       0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff, 1ull << 60, 65536};
-    uint64_t value = draw(2) ? numbers[draw(sizeof numbers / sizeof *numbers)] : draw(scratch_count + 64);
-    size_t   width = (size_t) 1 << draw(4), at = draw(scratch_count);
+    static const uint64_t numbers[] = {0,
+                                       1,
+                                       0x7f,
+                                       0x80,
+                                       0xff,
+                                       0x7fff,
+                                       0x8000,
+                                       0xffff,
+                                       0x7fffffff,
+                                       0x80000000,
+                                       0xffffffff,
+                                       0x7fffffffffffffff,
+                                       0x8000000000000000,
+                                       0xffffffffffffffff,
+                                       1ull << 60,
+                                       65536};
+    uint64_t              value     = draw(2) ? numbers[draw(sizeof numbers / sizeof *numbers)] : draw(scratch_count + 64);
+    size_t                width = (size_t) 1 << draw(4), at = draw(scratch_count);
     for (size_t i = 0; i < width && at + i < scratch_count; i++)
         scratch[at + i] = (uint8_t) (value >> (8 * i));
 }
@@ -100,10 +115,10 @@ static void mutate(void)
     memcpy(scratch, from->bytes, scratch_count = from->count);
     for (uint64_t changes = 1 + draw(6); changes > 0 && scratch_count > 0; changes--)
         switch (draw(5)) {
-        case 0:  scratch[draw(scratch_count)] ^= (uint8_t) (1 << draw(8)); break;
-        case 1:  scratch[draw(scratch_count)] = (uint8_t) draw(256); break;
-        case 2:  scratch[draw(scratch_count)] = (uint8_t) "0123456789{}[](),:'\"<>|LOUfS"[draw(28)]; break;
-        case 3:  splice(); break;
+        case 0: scratch[draw(scratch_count)] ^= (uint8_t) (1 << draw(8)); break;
+        case 1: scratch[draw(scratch_count)] = (uint8_t) draw(256); break;
+        case 2: scratch[draw(scratch_count)] = (uint8_t) "0123456789{}[](),:'\"<>|LOUfS"[draw(28)]; break;
+        case 3: splice(); break;
         default: put_number();
         }
     if (draw(16) == 0)

@@ -39,9 +39,8 @@ mmcl_context *fuzz_begin(void)
 {
     const mmcl_allocator allocator = {
         .struct_size = sizeof allocator, .user = &memory, .alloc = limited_alloc, .free = limited_free};
-    const mmcl_context_options options = {
-        .struct_size = sizeof options, .allocator = &allocator, .blas_policy = MMCL_BLAS_LEAVE};
-    mmcl_context *context;
+    const mmcl_context_options options = {.struct_size = sizeof options, .allocator = &allocator, .blas_policy = MMCL_BLAS_LEAVE};
+    mmcl_context              *context;
     must(mmcl_context_create(&context, &options) == MMCL_OK);
     return context;
 }
@@ -82,7 +81,8 @@ static void take_rows(const mmcl_array *array)
         free(rows);
         return;
     }
-    size_t down = matrix.row_stride != 0 ? matrix.row_stride : matrix.cols, across = matrix.col_stride != 0 ? matrix.col_stride : 1;
+    size_t down   = matrix.row_stride != 0 ? matrix.row_stride : matrix.cols,
+           across = matrix.col_stride != 0 ? matrix.col_stride : 1;
     volatile unsigned char last;
     last = ((const unsigned char *) matrix.data)[((matrix.rows - 1) * down + (matrix.cols - 1) * across + 1) * size - 1];
     (void) last;

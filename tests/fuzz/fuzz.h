@@ -27,8 +27,8 @@ void fuzz_input_init(fuzz_input *input, const uint8_t *bytes, size_t count);
 void fuzz_arrays(const uint8_t *bytes, size_t count);
 
 /*
- * A copy with the checksum of each stored zip entry made right, as far as the zip can be understood: without it hardly any mutation
- * gets past the checksums. Released with free().
+ * A copy with the checksum of each stored zip entry made right, as far as the zip can be understood: without it hardly any
+ * mutation gets past the checksums. Released with free().
  */
 uint8_t *fuzz_repaired(const uint8_t *bytes, size_t count);
 

@@ -16,7 +16,7 @@ static void use_transform(const mmcl_transform *transform)
     const mmcl_sink sink = {.struct_size = sizeof sink, .user = &saved, .write = discard};
     if (mmcl_transform_shape(transform, &inputs, &outputs) != MMCL_OK)
         abort();
-    float      *in   = calloc(3 * inputs, sizeof *in), *out = calloc(3 * outputs, sizeof *out);
+    float      *in = calloc(3 * inputs, sizeof *in), *out = calloc(3 * outputs, sizeof *out);
     mmcl_matrix rows = {.data = in, .rows = 3, .cols = inputs};
     if (mmcl_transform_apply(transform, &rows, out, outputs) != MMCL_OK || mmcl_transform_save_to(transform, &sink) != MMCL_OK)
         abort();

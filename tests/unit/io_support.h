@@ -106,13 +106,13 @@ static inline mmcl_stream stream_of(memory_stream *memory)
     return (mmcl_stream){.struct_size = sizeof(mmcl_stream), .user = memory, .size = memory->count, .read_at = read_memory};
 }
 
-#define ck_assert_ok(expression)                                                                                       \
-    do {                                                                                                               \
-        mmcl_status ok_status_ = (expression);                                                                         \
-        ck_assert_msg(ok_status_ == MMCL_OK, "%s: %d: %s", #expression, ok_status_, mmcl_context_message(context));     \
+#define ck_assert_ok(expression)                                                                                                 \
+    do {                                                                                                                         \
+        mmcl_status ok_status_ = (expression);                                                                                   \
+        ck_assert_msg(ok_status_ == MMCL_OK, "%s: %d: %s", #expression, ok_status_, mmcl_context_message(context));              \
     } while (0)
 
-#define ck_assert_message(part)                                                                                        \
+#define ck_assert_message(part)                                                                                                  \
     ck_assert_msg(strstr(mmcl_context_message(context), part) != NULL, "'%s' lacks '%s'", mmcl_context_message(context), part)
 
 static inline int run_suite(const char *name, const TTest *const *tests, size_t count)

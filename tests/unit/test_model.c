@@ -64,17 +64,20 @@ static mmcl_status load_transform(mmcl_transform **out, const unsigned char *byt
 {
     memory_stream memory = {bytes, count, 1 << 30};
     mmcl_stream   stream = stream_of(&memory);
-    return mmcl_transform_load(out, context, "bytes", &(mmcl_open_options){.struct_size = sizeof(mmcl_open_options), .stream = &stream});
+    return mmcl_transform_load(out, context, "bytes",
+                               &(mmcl_open_options){.struct_size = sizeof(mmcl_open_options), .stream = &stream});
 }
 
 static const char *const specs[] = {
-    "raw", "center", "normalize", "pca:3", "whiten:4", "ica:3", "ica:2:picard:exp", "center+normalize+pca:4+whiten:3+normalize", "pca:4+ica:2",
+    "raw",         "center", "normalize",        "pca:3",
+    "whiten:4",    "ica:3",  "ica:2:picard:exp", "center+normalize+pca:4+whiten:3+normalize",
+    "pca:4+ica:2",
 };
 
 START_TEST(loaded_applies_as_saved)
 {
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
-        mmcl_transform *transform = fit(specs[i]), *loaded;
+        mmcl_transform *transform             = fit(specs[i]), *loaded;
         float           expected[ROWS * COLS] = {0}, got[ROWS * COLS] = {0};
         const char     *path = in_folder("model");
         kept            k    = save_transform(transform);
@@ -82,7 +85,8 @@ START_TEST(loaded_applies_as_saved)
         ck_assert_ok(mmcl_transform_save(transform, path));
         for (int way = 0; way < 3; way++) {
             mmcl_open_options options = {.struct_size = sizeof options, .access = way == 1 ? MMCL_ACCESS_READ : MMCL_ACCESS_MAP};
-            ck_assert_ok(way == 2 ? load_transform(&loaded, k.bytes, k.count) : mmcl_transform_load(&loaded, context, path, &options));
+            ck_assert_ok(way == 2 ? load_transform(&loaded, k.bytes, k.count)
+                                  : mmcl_transform_load(&loaded, context, path, &options));
             ck_assert_ok(mmcl_transform_apply(loaded, &rows, got, COLS));
             ck_assert_mem_eq(got, expected, sizeof got);
             kept again = save_transform(loaded); /* options, results and fields, all of them */
@@ -100,8 +104,14 @@ END_TEST
 START_TEST(a_given_start_is_kept)
 {
     const double      start[4] = {1, 0.5, -0.25, 2};
-    mmcl_step_options step     = {.struct_size = sizeof step, .kind = MMCL_STEP_ICA, .components = 2, .start = start,
-                                  .max_iterations = UINT64_MAX, .tolerance = 0.5, .order = MMCL_ORDER_VARIANCE, .sign = MMCL_SIGN_SKEW};
+    mmcl_step_options step     = {.struct_size    = sizeof step,
+                                  .kind           = MMCL_STEP_ICA,
+                                  .components     = 2,
+                                  .start          = start,
+                                  .max_iterations = UINT64_MAX,
+                                  .tolerance      = 0.5,
+                                  .order          = MMCL_ORDER_VARIANCE,
+                                  .sign           = MMCL_SIGN_SKEW};
     mmcl_step_options back     = {.struct_size = sizeof back};
     mmcl_transform   *transform, *loaded;
     ck_assert_ok(mmcl_transform_create(&transform, context));
@@ -194,10 +204,34 @@ typedef struct part {
     const void *elements;
 } part;
 
-#define WHOLE(name, ...) {name, MMCL_I64, 1, {sizeof((int64_t[]){__VA_ARGS__}) / 8}, (const int64_t[]){__VA_ARGS__}}
-#define REAL(name, ...) {name, MMCL_F64, 1, {sizeof((double[]){__VA_ARGS__}) / 8}, (const double[]){__VA_ARGS__}}
-#define REAL2(name, n, m, ...) {name, MMCL_F64, 2, {n, m}, (const double[]){__VA_ARGS__}}
-#define HALF(name, n) {name, MMCL_I32, 1, {n}, (const int32_t[]){1, 0}}
+#define WHOLE(name, ...)                                                                                                         \
+    {                                                                                                                            \
+        name, MMCL_I64, 1, {sizeof((int64_t[]){__VA_ARGS__}) / 8}, (const int64_t[])                                             \
+        {                                                                                                                        \
+            __VA_ARGS__                                                                                                          \
+        }                                                                                                                        \
+    }
+#define REAL(name, ...)                                                                                                          \
+    {                                                                                                                            \
+        name, MMCL_F64, 1, {sizeof((double[]){__VA_ARGS__}) / 8}, (const double[])                                               \
+        {                                                                                                                        \
+            __VA_ARGS__                                                                                                          \
+        }                                                                                                                        \
+    }
+#define REAL2(name, n, m, ...)                                                                                                   \
+    {                                                                                                                            \
+        name, MMCL_F64, 2, {n, m}, (const double[])                                                                              \
+        {                                                                                                                        \
+            __VA_ARGS__                                                                                                          \
+        }                                                                                                                        \
+    }
+#define HALF(name, n)                                                                                                            \
+    {                                                                                                                            \
+        name, MMCL_I32, 1, {n}, (const int32_t[])                                                                                \
+        {                                                                                                                        \
+            1, 0                                                                                                                 \
+        }                                                                                                                        \
+    }
 
 /* pca:1 of two columns. */
 static const part sound[] = {
@@ -332,8 +366,8 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        loaded_applies_as_saved, a_given_start_is_kept, what_cannot_be_saved, truncated_model, flipped_bit_in_model, hostile_models,
-        other_versions, other_files_are_no_models,
+        loaded_applies_as_saved, a_given_start_is_kept, what_cannot_be_saved, truncated_model,
+        flipped_bit_in_model,    hostile_models,        other_versions,       other_files_are_no_models,
     };
     make_data();
     return run_suite("model", tests, sizeof tests / sizeof *tests);

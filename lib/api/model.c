@@ -1,4 +1,5 @@
 /* Edge of what transform.h and classify.h say on saving and loading: validate, import options, call. */
+#include "classify/classifier.h"
 #include "io/file.h"
 #include "io/model.h"
 #include "transform/transform.h"
@@ -29,6 +30,24 @@ mmcl_status mmcl_transform_save_to(const mmcl_transform *transform, const mmcl_s
     return mmcl__transform_save(transform, &(mmcl__model_target){.sink = &ours});
 }
 
+mmcl_status mmcl_pipeline_save(const mmcl_pipeline *pipeline, const char *path)
+{
+    if (pipeline == NULL)
+        return MMCL_E_INVAL;
+    if (path == NULL)
+        return mmcl__fail(pipeline->context, MMCL_E_INVAL, "path: NULL");
+    return mmcl__pipeline_save(pipeline, &(mmcl__model_target){.path = path});
+}
+
+mmcl_status mmcl_pipeline_save_to(const mmcl_pipeline *pipeline, const mmcl_sink *sink)
+{
+    mmcl_sink ours;
+    if (pipeline == NULL)
+        return MMCL_E_INVAL;
+    MMCL__TRY(import_sink(pipeline->context, &ours, sink));
+    return mmcl__pipeline_save(pipeline, &(mmcl__model_target){.sink = &ours});
+}
+
 /* What both kinds of load check first. */
 static mmcl_status check_load(const void *out, mmcl_context *context, const char *path, mmcl__open_options *ours,
                               const mmcl_open_options *options)
@@ -47,4 +66,15 @@ mmcl_status mmcl_transform_load(mmcl_transform **out, mmcl_context *context, con
         return MMCL_E_INVAL;
     MMCL__TRY(check_load(out, context, path, &ours, options));
     return mmcl__transform_load(out, context, path, &ours.options);
+}
+
+mmcl_status mmcl_pipeline_load(mmcl_pipeline **out, mmcl_context *context, const char *path, const mmcl_open_options *options)
+{
+    mmcl__open_options ours;
+    if (out != NULL)
+        *out = NULL;
+    if (context == NULL)
+        return MMCL_E_INVAL;
+    MMCL__TRY(check_load(out, context, path, &ours, options));
+    return mmcl__pipeline_load(out, context, path, &ours.options);
 }

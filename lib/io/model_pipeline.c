@@ -96,6 +96,8 @@ static mmcl_status take_pipeline(mmcl_pipeline **out, mmcl_archive *archive)
         status = mmcl__model_take_transform(&transform, archive, "transform/");
     if (status == MMCL_OK)
         status = take_classifier(archive, &classifier);
+    if (status == MMCL_OK && transform != NULL && transform->outputs != classifier->inputs)
+        status = mmcl__model_damaged(archive, "classifier/weights", "does not fit the columns of the transform");
     if (status == MMCL_OK)
         status = take_names(archive, classifier->classes, &classes);
     if (status == MMCL_OK)

@@ -1,8 +1,6 @@
 /* Chains in model files. */
 #include "io/model_parts.h"
 
-#include "linalg/blas.h"
-
 #include <stdio.h>
 
 /* Elements of "options" and the like: their order is the file's, and only ever grows at the end. */
@@ -227,9 +225,8 @@ static mmcl_status take_fit(mmcl_archive *archive, const char *prefix, size_t in
 
 static mmcl_status take_chain(mmcl_transform *transform, mmcl_archive *archive, const char *prefix)
 {
-    mmcl_context *context = archive->context;
-    char          columns_key[32], steps_key[32];
-    int64_t       columns[2], steps;
+    char    columns_key[32], steps_key[32];
+    int64_t columns[2], steps;
     snprintf(columns_key, sizeof columns_key, "%scolumns", prefix);
     snprintf(steps_key, sizeof steps_key, "%ssteps", prefix);
     MMCL__TRY(mmcl__model_take(archive, columns_key, MMCL_I64, 2, columns));
@@ -241,10 +238,7 @@ static mmcl_status take_chain(mmcl_transform *transform, mmcl_archive *archive, 
         MMCL__TRY(add_step(transform, archive, prefix, i));
         MMCL__TRY(take_fit(archive, prefix, i, &transform->steps[i]));
     }
-    mmcl__blas_enter(context->blas_policy); /* folding the steps has to give the bits that the fit got */
-    mmcl_status status = mmcl__transform_finish(transform, (size_t) columns[0]);
-    mmcl__blas_leave(context->blas_policy);
-    MMCL__TRY(mmcl__model_invalid(archive, status));
+    MMCL__TRY(mmcl__model_invalid(archive, mmcl__transform_finish(transform, (size_t) columns[0])));
     return columns[1] == (int64_t) transform->outputs ? MMCL_OK
                                                       : mmcl__model_damaged(archive, columns_key, "does not fit the steps");
 }

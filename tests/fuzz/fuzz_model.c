@@ -24,16 +24,38 @@ static void use_transform(const mmcl_transform *transform)
     free(out);
 }
 
+static void use_pipeline(const mmcl_pipeline *pipeline)
+{
+    size_t                inputs, classes;
+    int64_t               classes_of[3];
+    const mmcl_transform *transform = mmcl_pipeline_transform(pipeline);
+    if (mmcl_classifier_shape(mmcl_pipeline_classifier(pipeline), &inputs, &classes) != MMCL_OK ||
+        (transform != NULL && mmcl_transform_shape(transform, &inputs, NULL) != MMCL_OK))
+        abort();
+    float      *in = calloc(3 * inputs, sizeof *in), *scores = calloc(3 * classes, sizeof *scores);
+    mmcl_matrix rows = {.data = in, .rows = 3, .cols = inputs};
+    if (mmcl_pipeline_predict(pipeline, &rows, classes_of, scores) != MMCL_OK)
+        abort();
+    for (size_t i = 0; i < classes; i++)
+        (void) mmcl_pipeline_class_name(pipeline, i);
+    free(in);
+    free(scores);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     fuzz_input      input;
     mmcl_transform *transform;
+    mmcl_pipeline  *pipeline;
     uint8_t        *repaired = fuzz_repaired(bytes, count);
     mmcl_context   *context  = fuzz_begin();
     fuzz_input_init(&input, repaired, count);
     if (mmcl_transform_load(&transform, context, "input", &input.options) == MMCL_OK)
         use_transform(transform);
     mmcl_transform_destroy(transform);
+    if (mmcl_pipeline_load(&pipeline, context, "input", &input.options) == MMCL_OK)
+        use_pipeline(pipeline);
+    mmcl_pipeline_destroy(pipeline);
     fuzz_end(context);
     free(repaired);
     return 0;

@@ -352,6 +352,117 @@ START_TEST(other_versions)
 }
 END_TEST
 
+/* -------------------------------------------------------------------------------------------------------- pipelines --- */
+
+static const char *const class_names[3] = {"cat", "caf\xc3\xa9", ""};
+
+static mmcl_pipeline *make_pipeline(const char *spec, size_t inputs, int named)
+{
+    double           weights[3 * COLS], intercepts[3] = {0.1, -0.2, 0.3};
+    mmcl_classifier *head;
+    mmcl_pipeline   *pipeline;
+    mmcl_transform  *transform = spec != NULL ? fit(spec) : NULL;
+    for (size_t i = 0; i < 3 * inputs; i++)
+        weights[i] = sin((double) i);
+    ck_assert_ok(mmcl_classifier_create_linear(&head, context, 3, inputs, weights, intercepts));
+    ck_assert_ok(mmcl_pipeline_create(&pipeline, context, transform, head, named ? class_names : NULL));
+    mmcl_classifier_destroy(head);
+    mmcl_transform_destroy(transform);
+    return pipeline;
+}
+
+static kept save_pipeline(const mmcl_pipeline *pipeline)
+{
+    kept      k    = {0};
+    mmcl_sink sink = sink_of(&k);
+    ck_assert_ok(mmcl_pipeline_save_to(pipeline, &sink));
+    return k;
+}
+
+static mmcl_status load_pipeline(mmcl_pipeline **out, const unsigned char *bytes, size_t count)
+{
+    memory_stream           memory  = {bytes, count, 1 << 30};
+    mmcl_stream             stream  = stream_of(&memory);
+    const mmcl_open_options options = {.struct_size = sizeof options, .stream = &stream};
+    return mmcl_pipeline_load(out, context, "bytes", &options);
+}
+
+START_TEST(pipeline_predicts_as_saved)
+{
+    for (int i = 0; i < 4; i++) {
+        mmcl_pipeline *pipeline = make_pipeline(i < 2 ? "whiten:4+normalize" : NULL, i < 2 ? 4 : COLS, i % 2), *loaded;
+        int64_t        expected[ROWS], got[ROWS];
+        float          scores[ROWS * 3], again[ROWS * 3];
+        const char    *path = in_folder("pipeline");
+        kept           k    = save_pipeline(pipeline);
+        size_t         count;
+        ck_assert_ok(mmcl_pipeline_predict(pipeline, &rows, expected, scores));
+        ck_assert_ok(mmcl_pipeline_save(pipeline, path));
+        unsigned char *bytes = load_bytes(path, &count);
+        ck_assert(count == k.count && memcmp(bytes, k.bytes, count) == 0);
+        ck_assert_ok(mmcl_pipeline_load(&loaded, context, path, NULL));
+        ck_assert_ok(mmcl_pipeline_predict(loaded, &rows, got, again));
+        ck_assert_mem_eq(got, expected, sizeof got);
+        ck_assert_mem_eq(again, scores, sizeof scores);
+        for (size_t c = 0; c < 3; c++)
+            if (i % 2)
+                ck_assert_str_eq(mmcl_pipeline_class_name(loaded, c), class_names[c]);
+            else
+                ck_assert_ptr_null(mmcl_pipeline_class_name(loaded, c));
+        free(bytes);
+        free(k.bytes);
+        mmcl_pipeline_destroy(loaded);
+        mmcl_pipeline_destroy(pipeline);
+    }
+}
+END_TEST
+
+START_TEST(damaged_pipeline)
+{
+    mmcl_pipeline  *pipeline = make_pipeline("pca:2", 2, 1), *loaded;
+    mmcl_transform *transform;
+    kept            k = save_pipeline(pipeline);
+    ck_assert_int_eq(load_transform(&transform, k.bytes, k.count), MMCL_E_FORMAT);
+    for (size_t length = 0; length < k.count; length++)
+        ck_assert_int_eq(load_pipeline(&loaded, k.bytes, length), MMCL_E_FORMAT);
+    for (size_t i = 0; i < 2 * k.count; i++) {
+        unsigned char mask = i % 2 ? 0xff : (unsigned char) (1 << i / 2 % 8);
+        k.bytes[i / 2] ^= mask;
+        mmcl_status status = load_pipeline(&loaded, k.bytes, k.count);
+        k.bytes[i / 2] ^= mask;
+        if (status != MMCL_OK) {
+            ck_assert_ptr_null(loaded);
+            continue;
+        }
+        kept again = save_pipeline(loaded);
+        ck_assert(again.count == k.count && memcmp(again.bytes, k.bytes, k.count) == 0);
+        free(again.bytes);
+        mmcl_pipeline_destroy(loaded);
+    }
+    free(k.bytes);
+    mmcl_pipeline_destroy(pipeline);
+}
+END_TEST
+
+static const char *const numpy_models[] = {"pca", "ica", "two", "pipeline", "head"};
+
+START_TEST(models_that_numpy_wrote)
+{
+    for (size_t i = 0; i < sizeof numpy_models / sizeof *numpy_models; i++) {
+        char            path[512];
+        mmcl_transform *transform = NULL;
+        mmcl_pipeline  *pipeline  = NULL;
+        snprintf(path, sizeof path, TEST_DATA "/../../fuzz/corpus/model/%s", numpy_models[i]);
+        if (i < 3)
+            ck_assert_ok(mmcl_transform_load(&transform, context, path, NULL));
+        else
+            ck_assert_ok(mmcl_pipeline_load(&pipeline, context, path, NULL));
+        mmcl_transform_destroy(transform);
+        mmcl_pipeline_destroy(pipeline);
+    }
+}
+END_TEST
+
 START_TEST(other_files_are_no_models)
 {
     mmcl_transform *loaded;
@@ -366,8 +477,9 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        loaded_applies_as_saved, a_given_start_is_kept, what_cannot_be_saved, truncated_model,
-        flipped_bit_in_model,    hostile_models,        other_versions,       other_files_are_no_models,
+        loaded_applies_as_saved,    a_given_start_is_kept, what_cannot_be_saved,    truncated_model,
+        flipped_bit_in_model,       hostile_models,        other_versions,          other_files_are_no_models,
+        pipeline_predicts_as_saved, damaged_pipeline,      models_that_numpy_wrote,
     };
     make_data();
     return run_suite("model", tests, sizeof tests / sizeof *tests);

@@ -25,7 +25,8 @@ typedef int32_t mmcl_access;
 
 typedef struct mmcl_open_options {
     size_t             struct_size;
-    const mmcl_stream *stream; /* copied; read from here instead of from a file. The path then only names it in messages */
+    const mmcl_stream *stream; /* copied; read from here instead of from a file. The path then only names it in messages. Called by
+                                  one thread at a time, but by any that reads the array, while the archive or an array of it lives */
     mmcl_access        access;
     uint32_t           reserved; /* 0 */
 } mmcl_open_options;
@@ -94,7 +95,7 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_array_get_info(const mmcl_array *array, mmc
 
 /*
  * A view of a float array of two dimensions (or of one: a single column) for fit, apply and the like. It borrows from the
- * array. Where the elements lie in memory, the view points at them; otherwise it reads through the array.
+ * array. Where the elements lie in memory and on their alignment, the view points at them; otherwise it reads through the array.
  * Thread class: concurrent on const. Allocates nothing.
  * Errors: MMCL_E_INVAL (not a float type, or more than two dimensions).
  */
@@ -130,7 +131,8 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_writer_create(mmcl_writer **out, mmcl_conte
  * Appends `matrix` [rows, cols], converted to `dtype` (MMCL_F32, MMCL_F64, MMCL_F16 or MMCL_BF16, the last only for
  * safetensors; an integer matrix keeps its own type, which `dtype` must then name). Rows are taken in tiles, so a view with
  * `read` may compute them as they are written. `key` is ignored for .npy, which takes exactly one array.
- * Thread class: exclusive. Errors: MMCL_E_INVAL (key missing or used before, dtype), MMCL_E_IO, MMCL_E_CALLBACK, MMCL_E_NOMEM.
+ * Thread class: exclusive. Errors: MMCL_E_INVAL (key missing or used before, dtype: the writer stays usable), MMCL_E_IO,
+ * MMCL_E_CALLBACK, MMCL_E_CANCELLED, MMCL_E_NOMEM, MMCL_E_STATE (after a commit, or after one of the others).
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_writer_add(mmcl_writer *writer, const char *key, const mmcl_matrix *matrix, mmcl_dtype dtype);
 
@@ -145,7 +147,7 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_writer_add_strings(mmcl_writer *writer, con
 
 /*
  * Finishes the file, flushes it to the disk and gives it its name. After an error the old file is still there.
- * Thread class: exclusive. Errors: MMCL_E_STATE (nothing added, or committed before), MMCL_E_IO.
+ * Thread class: exclusive. Errors: MMCL_E_STATE (nothing added, committed before, or an earlier error), MMCL_E_IO.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_writer_commit(mmcl_writer *writer);
 

@@ -426,7 +426,7 @@ START_TEST(damaged_pipeline)
     for (size_t length = 0; length < k.count; length++)
         ck_assert_int_eq(load_pipeline(&loaded, k.bytes, length), MMCL_E_FORMAT);
     for (size_t i = 0; i < 2 * k.count; i++) {
-        unsigned char mask = i % 2 ? 0xff : (unsigned char) (1 << i / 2 % 8);
+        unsigned char mask = (unsigned char) (i % 2 ? 0xff : 1 << i / 2 % 8);
         k.bytes[i / 2] ^= mask;
         mmcl_status status = load_pipeline(&loaded, k.bytes, k.count);
         k.bytes[i / 2] ^= mask;

@@ -106,6 +106,38 @@ static inline mmcl_stream stream_of(memory_stream *memory)
     return (mmcl_stream){.struct_size = sizeof(mmcl_stream), .user = memory, .size = memory->count, .read_at = read_memory};
 }
 
+/* An allocator that gives `most` blocks, and knows how many bytes are out. */
+typedef struct limited {
+    size_t allocations, most, live;
+} limited;
+
+static inline void *limited_alloc(void *user, size_t size, size_t align)
+{
+    limited *limit = user;
+    if (limit->allocations++ >= limit->most)
+        return NULL;
+    limit->live += size;
+    return aligned_alloc(align, (size + align - 1) / align * align);
+}
+
+static inline void limited_free(void *user, void *block, size_t size, size_t align)
+{
+    (void) align;
+    ((limited *) user)->live -= size;
+    free(block);
+}
+
+static inline mmcl_context *scarce_context(limited *limit, size_t most)
+{
+    const mmcl_allocator allocator = {
+        .struct_size = sizeof allocator, .user = limit, .alloc = limited_alloc, .free = limited_free};
+    const mmcl_context_options options = {.struct_size = sizeof options, .allocator = &allocator};
+    mmcl_context              *scarce;
+    *limit = (limited){.most = most};
+    ck_assert_int_eq(mmcl_context_create(&scarce, &options), MMCL_OK);
+    return scarce;
+}
+
 #define ck_assert_ok(expression)                                                                                                 \
     do {                                                                                                                         \
         mmcl_status ok_status_ = (expression);                                                                                   \

@@ -588,44 +588,17 @@ END_TEST
 
 /* --------------------------------------------------------------------------------------------------- failing memory --- */
 
-typedef struct limited {
-    size_t allocations, most, live;
-} limited;
-
-static void *limited_alloc(void *user, size_t size, size_t align)
-{
-    limited *limit = user;
-    if (limit->allocations++ >= limit->most)
-        return NULL;
-    limit->live++;
-    return aligned_alloc(align, (size + align - 1) / align * align);
-}
-
-static void limited_free(void *user, void *block, size_t size, size_t align)
-{
-    (void) size;
-    (void) align;
-    ((limited *) user)->live--;
-    free(block);
-}
-
 START_TEST(memory_that_fails)
 {
     for (size_t i = 0; i < sizeof goldens / sizeof *goldens; i++) {
-        limited        limit     = {0};
-        mmcl_allocator allocator = {
-            .struct_size = sizeof allocator, .user = &limit, .alloc = limited_alloc, .free = limited_free};
         mmcl_status status = MMCL_E_NOMEM;
         for (size_t most = 1; status != MMCL_OK; most++) {
-            char          path[512];
-            mmcl_context *scarce;
-            mmcl_array   *array = NULL;
+            char        path[512];
+            limited     limit;
+            mmcl_array *array = NULL;
             snprintf(path, sizeof path, GOLDEN "%s:%s", goldens[i], i < 2 ? "names" : i < 4 ? "" : "w");
-            limit = (limited){.most = most};
-            ck_assert_int_eq(mmcl_context_create(&scarce, &(mmcl_context_options){.struct_size = sizeof(mmcl_context_options),
-                                                                                  .allocator   = &allocator}),
-                             MMCL_OK);
-            status = mmcl_array_open(&array, scarce, path, NULL);
+            mmcl_context *scarce = scarce_context(&limit, most);
+            status               = mmcl_array_open(&array, scarce, path, NULL);
             ck_assert(status == MMCL_OK || (status == MMCL_E_NOMEM && array == NULL));
             mmcl_array_destroy(array);
             mmcl_context_destroy(scarce);

@@ -355,6 +355,44 @@ START_TEST(the_folder_may_change_meanwhile)
 }
 END_TEST
 
+static mmcl_status write_all(mmcl_context *scarce, const char *path, int texts)
+{
+    const int64_t     label = 1;
+    const char *const text  = "a";
+    mmcl_writer      *writer;
+    mmcl_status       status = mmcl_writer_create(&writer, scarce, path);
+    if (status == MMCL_OK)
+        status = mmcl_writer_add(writer, "x", &small, MMCL_F64);
+    if (status == MMCL_OK)
+        status = mmcl_writer_add_labels(writer, "labels", &label, 1);
+    if (status == MMCL_OK && texts)
+        status = mmcl_writer_add_strings(writer, "texts", &text, 1);
+    if (status == MMCL_OK)
+        status = mmcl_writer_commit(writer);
+    mmcl_writer_destroy(writer);
+    return status;
+}
+
+START_TEST(memory_that_fails)
+{
+    for (size_t i = 1; i < 3; i++) {
+        const char *path   = in_folder(endings[i]);
+        mmcl_status status = MMCL_E_NOMEM;
+        for (size_t most = 1; status != MMCL_OK; most++) {
+            limited       limit;
+            mmcl_context *scarce = scarce_context(&limit, most);
+            ck_assert_int_eq(folder_count(1), 0); /* nothing is left behind */
+            status = write_all(scarce, path, i == 1);
+            ck_assert(status == MMCL_OK || status == MMCL_E_NOMEM);
+            mmcl_context_destroy(scarce);
+            ck_assert_uint_eq(limit.live, 0);
+            ck_assert_uint_lt(most, 100);
+        }
+        ck_assert_int_eq(folder_count(1), 1);
+    }
+}
+END_TEST
+
 /* -------------------------------------------------------------------------------------------------------- with numpy --- */
 
 /* True when a Python with numpy is here. */
@@ -488,6 +526,7 @@ int main(void)
         targets_that_are_not_replaced,
         links_and_permissions,
         the_folder_may_change_meanwhile,
+        memory_that_fails,
         numpy_reads_what_is_written,
         zip64_directory,
         zip64_entries,

@@ -444,6 +444,33 @@ START_TEST(damaged_pipeline)
 }
 END_TEST
 
+START_TEST(memory_that_fails)
+{
+    mmcl_pipeline *pipeline = make_pipeline("center+pca:2+normalize", 2, 1);
+    const char    *path     = in_folder("pipeline");
+    mmcl_status    status   = MMCL_E_NOMEM;
+    ck_assert_ok(mmcl_pipeline_save(pipeline, path));
+    mmcl_pipeline_destroy(pipeline);
+    for (size_t most = 1; status != MMCL_OK; most++) {
+        limited        limit;
+        kept           k      = {0};
+        mmcl_sink      sink   = sink_of(&k);
+        mmcl_context  *scarce = scarce_context(&limit, most);
+        mmcl_pipeline *loaded = NULL;
+        status                = mmcl_pipeline_load(&loaded, scarce, path, NULL);
+        ck_assert((status == MMCL_OK) == (loaded != NULL));
+        if (status == MMCL_OK)
+            status = mmcl_pipeline_save_to(loaded, &sink);
+        ck_assert(status == MMCL_OK || (status == MMCL_E_NOMEM && k.count == 0));
+        mmcl_pipeline_destroy(loaded);
+        mmcl_context_destroy(scarce);
+        free(k.bytes);
+        ck_assert_uint_eq(limit.live, 0);
+        ck_assert_uint_lt(most, 1000);
+    }
+}
+END_TEST
+
 static const char *const numpy_models[] = {"pca", "ica", "two", "pipeline", "head"};
 
 START_TEST(models_that_numpy_wrote)
@@ -477,9 +504,9 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        loaded_applies_as_saved,    a_given_start_is_kept, what_cannot_be_saved,    truncated_model,
-        flipped_bit_in_model,       hostile_models,        other_versions,          other_files_are_no_models,
-        pipeline_predicts_as_saved, damaged_pipeline,      models_that_numpy_wrote,
+        loaded_applies_as_saved,    a_given_start_is_kept, what_cannot_be_saved, truncated_model,
+        flipped_bit_in_model,       hostile_models,        other_versions,       other_files_are_no_models,
+        pipeline_predicts_as_saved, damaged_pipeline,      memory_that_fails,    models_that_numpy_wrote,
     };
     make_data();
     return run_suite("model", tests, sizeof tests / sizeof *tests);

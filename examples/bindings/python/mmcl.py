@@ -164,14 +164,19 @@ class Context:
         _lib.mmcl_context_cancel_clear(self._handle)
 
     def close(self):
-        """Ends the context and all that was born from it."""
-        for child in list(self._children):
-            child.close()
-        if self._handle:
+        """Ends all that was born from the context, and the context. Arrays that numpy still looks into live on, and it with them."""
+        children = list(self._children)
+        for child in children:
+            if not child.borrowed:
+                child.close()
+        if self._handle and not any(child.borrowed for child in children):
             _lib.mmcl_context_destroy(self._handle)
             self._handle = c.c_void_p()
 
-    __del__ = close
+    def __del__(self):
+        for child in list(getattr(self, "_children", ())):
+            child.borrowed = False
+        self.close()
 
     def __enter__(self):
         return self
@@ -191,7 +196,7 @@ def _context(context):
 
 
 class _Handle:
-    _destroy = None
+    _destroy, borrowed = None, False
 
     def __init__(self, context, handle=None):
         self.context, self._handle = context, handle if handle is not None else c.c_void_p()
@@ -284,7 +289,7 @@ class _Array(_Handle):
         down, across = view.row_stride or view.cols, view.col_stride or 1
         bytes_ = ((view.rows - 1) * down + (view.cols - 1) * across + 1) * dtype.itemsize if view.rows * view.cols else 0
         buffer = (c.c_char * bytes_).from_address(view.data)
-        buffer.owner = self
+        buffer.owner, self.borrowed = self, True
         out = np.ndarray((view.rows, view.cols), dtype, buffer, 0, (down * dtype.itemsize, across * dtype.itemsize))
         out.flags.writeable = False
         return out

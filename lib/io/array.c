@@ -12,7 +12,7 @@
 static mmcl_status name_array(mmcl_array *array, const char *key)
 {
     const char *file  = array->file->name;
-    size_t      bytes = strlen(file) + 1 + strlen(key) + 1;
+    size_t      bytes = strlen(file) + (key[0] != '\0' ? 1 + strlen(key) : 0) + 1; /* as its release counts */
     array->name       = mmcl__alloc(array->context, bytes, 1);
     if (array->name == NULL)
         return MMCL_E_NOMEM;

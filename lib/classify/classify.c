@@ -11,20 +11,20 @@
 
 static_assert(ROW_FLOATS >= MMCL_MAX_COLUMNS, "a tile holds a row");
 
-static mmcl_status read_rows(const mmcl__source *source, size_t first, size_t n, float *out, mmcl__place *bad)
+static mmcl_status read_rows(const mmcl__features *features, size_t first, size_t n, float *out, mmcl__place *bad)
 {
-    return mmcl__read_f32(source->rows, first, n, out, bad);
+    return mmcl__read_f32(features->rows, first, n, out, bad);
 }
 
-mmcl__source mmcl__source_of(const mmcl_matrix *rows)
+mmcl__features mmcl__features_of(const mmcl_matrix *rows)
 {
-    return (mmcl__source){.read = read_rows, .rows = rows};
+    return (mmcl__features){.read = read_rows, .rows = rows};
 }
 
 /* One call: the tiles are its tasks, and the failure in the lowest row is the one reported. */
 struct job {
     const mmcl_classifier *classifier;
-    const mmcl__source    *source;
+    const mmcl__features    *features;
     mmcl__wanted          *wanted;
     size_t                 tile, block; /* rows and classes at a time */
     atomic_size_t          correct;
@@ -86,11 +86,11 @@ static void classify_tile(void *argument, size_t tile, uint32_t worker)
     struct job            *job        = argument;
     const mmcl_classifier *classifier = job->classifier;
     mmcl__wanted          *wanted     = job->wanted;
-    size_t                 first = tile * job->tile, n = MMCL__MIN(job->tile, job->source->rows->rows - first);
+    size_t                 first = tile * job->tile, n = MMCL__MIN(job->tile, job->features->rows->rows - first);
     float                  rows[ROW_FLOATS] __attribute__((aligned(64))), scores[SCORE_FLOATS] __attribute__((aligned(64))), best[TILE_MOST];
     size_t                 answer[TILE_MOST];
     mmcl__place            bad    = {0, 0};
-    mmcl_status            status = job->source->read(job->source, first, n, rows, &bad);
+    mmcl_status            status = job->features->read(job->features, first, n, rows, &bad);
     if (status != MMCL_OK) {
         fail(job, first, status, &bad);
         return;
@@ -108,27 +108,27 @@ static void classify_tile(void *argument, size_t tile, uint32_t worker)
     answer_rows(job, first, n, answer);
 }
 
-mmcl_status mmcl__classify(const mmcl_classifier *classifier, const mmcl__source *source, mmcl__wanted *wanted)
+mmcl_status mmcl__classify(const mmcl_classifier *classifier, const mmcl__features *features, mmcl__wanted *wanted)
 {
     const mmcl_context *context = classifier->context;
     size_t              tile    = MMCL__MAX(MMCL__MIN((size_t) TILE_MOST, ROW_FLOATS / classifier->inputs), 1);
-    struct job          job     = {.classifier = classifier, .source = source, .wanted = wanted, .tile = tile,
+    struct job          job     = {.classifier = classifier, .features = features, .wanted = wanted, .tile = tile,
                                    .block = SCORE_FLOATS / tile, .failed_row = SIZE_MAX};
     atomic_init(&job.correct, 0);
     atomic_flag_clear(&job.lock);
     mmcl__blas_enter(context->blas_policy);
-    mmcl_status status = mmcl__parallel(context, (source->rows->rows + tile - 1) / tile, classify_tile, &job);
+    mmcl_status status = mmcl__parallel(context, (features->rows->rows + tile - 1) / tile, classify_tile, &job);
     mmcl__blas_leave(context->blas_policy);
     wanted->correct = atomic_load(&job.correct);
     return job.failed_row != SIZE_MAX ? job.status : status;
 }
 
-mmcl_status mmcl__accuracy(mmcl_context *context, const mmcl_classifier *classifier, const mmcl__source *source,
+mmcl_status mmcl__accuracy(mmcl_context *context, const mmcl_classifier *classifier, const mmcl__features *features,
                            const int64_t *labels, const uint8_t *mask, const char *name, double *accuracy)
 {
     mmcl__wanted wanted = {.mask = mask, .labels = labels};
-    size_t       rows   = source->rows->rows;
-    mmcl_status  status = mmcl__classify(classifier, source, &wanted);
+    size_t       rows   = features->rows->rows;
+    mmcl_status  status = mmcl__classify(classifier, features, &wanted);
     if (status != MMCL_OK)
         return mmcl__read_failed(context, status, name, SIZE_MAX, &wanted.bad);
     *accuracy = rows > 0 ? (double) wanted.correct / (double) rows : (double) NAN;

@@ -63,9 +63,9 @@ static mmcl_status judge(struct search *search, struct fitted *fitted, const mmc
 {
     mmcl_classifier *classifier;
     mmcl_context    *context = search->logreg.context;
-    mmcl__source     source  = mmcl__source_of(&search->val->features);
+    mmcl__features   features = mmcl__features_of(&search->val->features);
     MMCL__TRY(mmcl__logreg_export(&search->logreg, fitted->solution, &classifier));
-    mmcl_status status = mmcl__accuracy(context, classifier, &source, search->val->labels, NULL, "val.features", &fitted->accuracy);
+    mmcl_status status = mmcl__accuracy(context, classifier, &features, search->val->labels, NULL, "val.features", &fitted->accuracy);
     if (status == MMCL_OK && search->options->fitted != NULL)
         search->options->fitted(search->options->fitted_user, info, classifier, fitted->accuracy);
     mmcl__classifier_destroy(classifier);

@@ -85,8 +85,8 @@ mmcl_status mmcl__archive_load_block(mmcl_archive *archive, uint64_t offset, uin
 {
     mmcl__file *file = archive->file;
     if (offset > file->size || bytes > file->size - offset)
-        return mmcl__fail(file->context, MMCL_E_FORMAT, "%s: truncated: a table of %llu bytes in a file of %llu bytes", file->name,
-                          (unsigned long long) bytes, (unsigned long long) file->size);
+        return mmcl__fail(file->context, MMCL_E_FORMAT, "%s: truncated: a table of %llu bytes in a file of %llu bytes",
+                          file->name, (unsigned long long) bytes, (unsigned long long) file->size);
     archive->block = mmcl__alloc(archive->context, (size_t) bytes, 1);
     if (archive->block == NULL)
         return MMCL_E_NOMEM;
@@ -209,8 +209,10 @@ mmcl_status mmcl__archive_select(const mmcl_archive *archive, const char *key, c
     if (archive->count == 0)
         return mmcl__fail(archive->context, MMCL_E_NOTFOUND, "%s: holds no arrays", name);
     if (any)
-        return mmcl__fail(archive->context, MMCL_E_NOTFOUND, "%s: holds %zu arrays, name one by its key: %s", name, archive->count, keys);
+        return mmcl__fail(archive->context, MMCL_E_NOTFOUND, "%s: holds %zu arrays, name one by its key: %s", name,
+                          archive->count, keys);
     if (archive->members[0].key[0] == '\0')
-        return mmcl__fail(archive->context, MMCL_E_NOTFOUND, "%s: no array '%.80s': a .npy holds a single array without a key", name, key);
+        return mmcl__fail(archive->context, MMCL_E_NOTFOUND, "%s: no array '%.80s': a .npy holds a single array without a key",
+                          name, key);
     return mmcl__fail(archive->context, MMCL_E_NOTFOUND, "%s: no array '%.80s', there are: %s", name, key, keys);
 }

@@ -43,7 +43,8 @@ mmcl_status mmcl__archive_load_block(mmcl_archive *archive, uint64_t offset, uin
 mmcl_status mmcl__archive_append(mmcl_archive *archive, const mmcl__member *member);
 
 /* Calls `visit` for neighbouring members (NULL at both ends) in the order of their `begin`. */
-typedef mmcl_status (*mmcl__visit_gap)(mmcl_archive *archive, const mmcl__member *before, const mmcl__member *after, uint64_t end);
+typedef mmcl_status (*mmcl__visit_gap)(mmcl_archive *archive, const mmcl__member *before, const mmcl__member *after,
+                                       uint64_t end);
 mmcl_status mmcl__archive_visit_gaps(mmcl_archive *archive, uint64_t end, mmcl__visit_gap visit);
 
 /* The readers: fill in the table of contents of archive->file. */

@@ -11,12 +11,17 @@
 
 static mmcl_status name_array(mmcl_array *array, const char *key)
 {
+<<<<<<< HEAD
     const char *file  = array->file->name;
     size_t      bytes = strlen(file) + (key[0] != '\0' ? 1 + strlen(key) : 0) + 1; /* as its release counts */
+=======
+    const char *file = array->file->name, *colon = key[0] != '\0' ? ":" : "";
+    size_t      bytes = strlen(file) + strlen(colon) + strlen(key) + 1;
+>>>>>>> io
     array->name       = mmcl__alloc(array->context, bytes, 1);
     if (array->name == NULL)
         return MMCL_E_NOMEM;
-    snprintf(array->name, bytes, "%s%s%s", file, key[0] != '\0' ? ":" : "", key);
+    snprintf(array->name, bytes, "%s%s%s", file, colon, key);
     return MMCL_OK;
 }
 
@@ -83,8 +88,8 @@ static mmcl_status open_member(mmcl_array *array, mmcl_archive *archive, const m
     else
         MMCL__TRY(open_stored(array, member));
     if (array->layout.info.dtype < 0)
-        return mmcl__fail(array->context, MMCL_E_UNSUPPORTED, "%s: its element type, or more than 8 dimensions, are not supported",
-                          array->name);
+        return mmcl__fail(array->context, MMCL_E_UNSUPPORTED,
+                          "%s: its element type, or more than 8 dimensions, are not supported", array->name);
     if (array->file->map != NULL) {
         array->data               = array->file->map + array->layout.start;
         array->layout.info.mapped = 1;
@@ -263,7 +268,8 @@ mmcl_status mmcl__array_labels(const mmcl_array *array, int64_t *out, size_t cou
     const mmcl_array_info *info = &array->layout.info;
     unsigned char          piece[PIECE];
     if (info->dtype < MMCL_I8 || info->dtype > MMCL_BOOL)
-        return mmcl__fail(array->context, MMCL_E_INVAL, "%s: %s elements, expected integers", array->name, mmcl_dtype_name(info->dtype));
+        return mmcl__fail(array->context, MMCL_E_INVAL, "%s: %s elements, expected integers", array->name,
+                          mmcl_dtype_name(info->dtype));
     if (info->dimensions > 2 || (info->dimensions == 2 && info->shape[1] != 1) || info->elements != count)
         return mmcl__fail(array->context, MMCL_E_INVAL, "%s: %llu elements in %u dimensions, expected %zu in one dimension",
                           array->name, (unsigned long long) info->elements, info->dimensions, count);
@@ -273,7 +279,8 @@ mmcl_status mmcl__array_labels(const mmcl_array *array, int64_t *out, size_t cou
         MMCL__TRY(mmcl__array_read(array, done, take, piece));
         for (size_t i = 0; i < take; i++)
             if (!integer_at(piece + i * size, info->dtype, &out[done + i]))
-                return mmcl__fail(array->context, MMCL_E_INVAL, "%s: element %zu is beyond the range of int64", array->name, done + i);
+                return mmcl__fail(array->context, MMCL_E_INVAL, "%s: element %zu is beyond the range of int64", array->name,
+                                  done + i);
     }
     return MMCL_OK;
 }
@@ -327,7 +334,8 @@ mmcl_status mmcl__array_string(const mmcl_array *array, size_t index, char *out,
     unsigned char          piece[PIECE];
     text                   t = {.out = out, .capacity = capacity};
     if (info->dtype != MMCL_STR)
-        return mmcl__fail(array->context, MMCL_E_INVAL, "%s: %s elements, expected texts", array->name, mmcl_dtype_name(info->dtype));
+        return mmcl__fail(array->context, MMCL_E_INVAL, "%s: %s elements, expected texts", array->name,
+                          mmcl_dtype_name(info->dtype));
     if (index >= info->elements)
         return mmcl__fail(array->context, MMCL_E_INVAL, "index: %zu, but %s holds %llu texts", index, array->name,
                           (unsigned long long) info->elements);
@@ -347,8 +355,8 @@ mmcl_status mmcl__array_string(const mmcl_array *array, size_t index, char *out,
     if (needed != NULL)
         *needed = t.used + 1;
     if (capacity > 0 && capacity < t.used + 1)
-        return mmcl__fail(array->context, MMCL_E_INVAL, "capacity: %zu bytes, text %zu of %s takes %zu", capacity, index, array->name,
-                          t.used + 1);
+        return mmcl__fail(array->context, MMCL_E_INVAL, "capacity: %zu bytes, text %zu of %s takes %zu", capacity, index,
+                          array->name, t.used + 1);
     if (capacity > 0)
         out[t.used] = '\0';
     return MMCL_OK;

@@ -1,4 +1,3 @@
-#define _FILE_OFFSET_BITS 64
 #include "io/file.h"
 
 #include <errno.h>
@@ -19,7 +18,8 @@ mmcl_status mmcl__fail_system(mmcl_context *context, mmcl_status status, const c
 mmcl_status mmcl__open_options_import(mmcl_context *context, mmcl__open_options *ours, const mmcl_open_options *theirs)
 {
     mmcl_open_options *options = &ours->options;
-    MMCL__TRY(mmcl__import(context, options, sizeof *options, MMCL__V1(mmcl_open_options, reserved), theirs, "mmcl_open_options"));
+    MMCL__TRY(
+        mmcl__import(context, options, sizeof *options, MMCL__V1(mmcl_open_options, reserved), theirs, "mmcl_open_options"));
     if (options->access != MMCL_ACCESS_MAP && options->access != MMCL_ACCESS_READ)
         return mmcl__fail(context, MMCL_E_INVAL, "mmcl_open_options: access is %d, expected MMCL_ACCESS_MAP or MMCL_ACCESS_READ",
                           options->access);
@@ -27,7 +27,8 @@ mmcl_status mmcl__open_options_import(mmcl_context *context, mmcl__open_options 
         return mmcl__fail(context, MMCL_E_ABI, "mmcl_open_options: reserved is %u, expected 0", options->reserved);
     if (options->stream == NULL)
         return MMCL_OK;
-    MMCL__TRY(mmcl__import(context, &ours->stream, sizeof ours->stream, MMCL__V1(mmcl_stream, read_at), options->stream, "mmcl_stream"));
+    MMCL__TRY(mmcl__import(context, &ours->stream, sizeof ours->stream, MMCL__V1(mmcl_stream, read_at), options->stream,
+                           "mmcl_stream"));
     if (ours->stream.read_at == NULL)
         return mmcl__fail(context, MMCL_E_INVAL, "mmcl_stream: read_at is NULL");
     options->stream = &ours->stream;

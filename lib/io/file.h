@@ -1,4 +1,4 @@
-/* Bytes at an offset, whether they come from a file or from a host's stream. Shared by an archive and the arrays taken from it. */
+/* Bytes at an offset, from a file or from a host's stream. Shared by an archive and the arrays taken from it. */
 #ifndef MMCL_IO_FILE_H
 #define MMCL_IO_FILE_H
 

@@ -65,7 +65,8 @@ mmcl_status mmcl__inflate(mmcl_archive *archive, const mmcl__member *member, uns
     if (result == Z_MEM_ERROR)
         return MMCL_E_NOMEM;
     if (result != Z_OK)
-        return mmcl__fail(archive->context, MMCL_E_UNSUPPORTED, "%s: zlib %s is of another version", archive->file->name, zlibVersion());
+        return mmcl__fail(archive->context, MMCL_E_UNSUPPORTED, "%s: zlib %s is of another version", archive->file->name,
+                          zlibVersion());
     mmcl_status status = run(archive, member, &z, out);
     inflateEnd(&z);
     return status;

@@ -19,12 +19,14 @@ bool mmcl__layout_measure(mmcl__layout *layout)
     return !__builtin_mul_overflow(info->elements, info->element_bytes, &layout->bytes);
 }
 
-mmcl_status mmcl__npy_header_bytes(mmcl_context *context, const char *name, const unsigned char *prefix, uint64_t total, size_t *out)
+mmcl_status mmcl__npy_header_bytes(mmcl_context *context, const char *name, const unsigned char *prefix, uint64_t total,
+                                   size_t *out)
 {
     if (total < MMCL__NPY_PREFIX || memcmp(prefix, MMCL__NPY_MAGIC, 6) != 0)
         return mmcl__fail(context, MMCL_E_FORMAT, "%s: does not begin with the magic number of .npy", name);
     if (prefix[6] < 1 || prefix[6] > 3 || prefix[7] != 0)
-        return mmcl__fail(context, MMCL_E_UNSUPPORTED, "%s: .npy version %d.%d, expected 1.0, 2.0 or 3.0", name, prefix[6], prefix[7]);
+        return mmcl__fail(context, MMCL_E_UNSUPPORTED, "%s: .npy version %d.%d, expected 1.0, 2.0 or 3.0", name, prefix[6],
+                          prefix[7]);
     size_t width = prefix[6] == 1 ? 2 : 4, text = (size_t) mmcl__get_le(prefix + 8, width);
     if (8 + width + text > total)
         return mmcl__fail(context, MMCL_E_FORMAT, "%s: truncated: a header of %zu bytes in a .npy of %llu bytes", name, text,
@@ -138,20 +140,21 @@ static mmcl_dtype numeric_type(char kind, uint64_t bytes)
 
 static mmcl_status unsupported(const parser *p, const char *descr, size_t length)
 {
-    return mmcl__fail(p->context, MMCL_E_UNSUPPORTED, "%s: elements of numpy type '%.*s', expected floats of 2 to 8 bytes, integers, "
-                      "booleans or texts", p->name, (int) MMCL__MIN(length, 40), descr);
+    return mmcl__fail(p->context, MMCL_E_UNSUPPORTED,
+                      "%s: elements of numpy type '%.*s', expected floats of 2 to 8 bytes, integers, booleans or texts",
+                      p->name, (int) MMCL__MIN(length, 40), descr);
 }
 
 /* An element type such as '<f4'. */
 static mmcl_status parse_descr(const parser *outer, const char *descr, size_t length, mmcl__layout *out)
 {
-    parser           p    = {outer->context, outer->name, descr, descr + length};
-    mmcl_array_info *info = &out->info;
+    parser           p     = {outer->context, outer->name, descr, descr + length};
+    mmcl_array_info *info  = &out->info;
     char             order = length > 0 ? *p.at++ : '\0', kind = length > 1 ? *p.at++ : '\0';
     uint64_t         count;
     if (kind == 'O' || order == 'O')
-        return mmcl__fail(p.context, MMCL_E_UNSUPPORTED, "%s: an object array: pickled Python objects are refused, as loading them "
-                          "can run code", p.name);
+        return mmcl__fail(p.context, MMCL_E_UNSUPPORTED,
+                          "%s: an object array: pickled Python objects are refused, as loading them can run code", p.name);
     if (strchr("<>|=", order) == NULL || length < 3 || !take_number(&p, &count) || p.at != p.end)
         return unsupported(&p, descr, length);
     bool text     = kind == 'S' || kind == 'U';
@@ -199,10 +202,10 @@ static mmcl_status parse_dictionary(parser *p, mmcl__layout *out)
         size_t      length;
         if (!comma || !take_text(p, &key, &length) || !take(p, ':'))
             return malformed(p, "keys in quotes");
-        bool *seen = length == 5 && memcmp(key, "descr", 5) == 0            ? &descr
+        bool *seen = length == 5 && memcmp(key, "descr", 5) == 0             ? &descr
                      : length == 13 && memcmp(key, "fortran_order", 13) == 0 ? &order
-                     : length == 5 && memcmp(key, "shape", 5) == 0          ? &shape
-                                                                            : NULL;
+                     : length == 5 && memcmp(key, "shape", 5) == 0           ? &shape
+                                                                             : NULL;
         if (seen == NULL || *seen)
             return malformed(p, "each of descr, fortran_order and shape once");
         *seen = true;
@@ -223,8 +226,9 @@ mmcl_status mmcl__npy_parse(mmcl_context *context, const char *name, const unsig
     MMCL__TRY(parse_dictionary(&p, out));
     uint64_t follow = total - header_bytes;
     if (!mmcl__layout_measure(out) || out->bytes > follow)
-        return mmcl__fail(context, MMCL_E_FORMAT, "%s: truncated: the shape declares more elements than the %llu bytes that follow "
-                          "the .npy header hold", name, (unsigned long long) follow);
+        return mmcl__fail(context, MMCL_E_FORMAT,
+                          "%s: truncated: the shape declares more elements than the %llu bytes behind the .npy header hold", name,
+                          (unsigned long long) follow);
     if (out->bytes < follow)
         return mmcl__fail(context, MMCL_E_FORMAT, "%s: %llu bytes follow the elements that the .npy header declares", name,
                           (unsigned long long) (follow - out->bytes));
@@ -238,9 +242,9 @@ static int format_descr(const mmcl_array_info *info, char *out, size_t capacity)
     const char order = info->element_bytes == 1 ? '|' : mmcl__big_endian() ? '>' : '<';
     if (info->dtype == MMCL_STR)
         return snprintf(out, capacity, "%cU%llu", mmcl__big_endian() ? '>' : '<', (unsigned long long) info->element_bytes / 4);
-    static const char kinds[] = {[MMCL_F32] = 'f', [MMCL_F64] = 'f', [MMCL_F16] = 'f', [MMCL_I8] = 'i',  [MMCL_U8] = 'u',
-                                 [MMCL_I16] = 'i', [MMCL_U16] = 'u', [MMCL_I32] = 'i', [MMCL_U32] = 'u', [MMCL_I64] = 'i',
-                                 [MMCL_U64] = 'u', [MMCL_BOOL] = 'b'};
+    static const char kinds[] = {
+        [MMCL_F32] = 'f', [MMCL_F64] = 'f', [MMCL_F16] = 'f', [MMCL_I8] = 'i',  [MMCL_U8] = 'u',  [MMCL_I16] = 'i',
+        [MMCL_U16] = 'u', [MMCL_I32] = 'i', [MMCL_U32] = 'u', [MMCL_I64] = 'i', [MMCL_U64] = 'u', [MMCL_BOOL] = 'b'};
     return snprintf(out, capacity, "%c%c%u", order, kinds[info->dtype], (unsigned) info->element_bytes);
 }
 
@@ -250,7 +254,8 @@ size_t mmcl__npy_format(const mmcl_array_info *info, unsigned char *out)
     format_descr(info, descr, sizeof descr);
     int used = snprintf(text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
     for (uint32_t i = 0; i < info->dimensions; i++)
-        used += snprintf(text + used, sizeof text - (size_t) used, "%s%llu", i > 0 ? ", " : "", (unsigned long long) info->shape[i]);
+        used +=
+            snprintf(text + used, sizeof text - (size_t) used, "%s%llu", i > 0 ? ", " : "", (unsigned long long) info->shape[i]);
     used += snprintf(text + used, sizeof text - (size_t) used, "%s), }", info->dimensions == 1 ? "," : "");
 
     size_t total = (10 + (size_t) used + 1 + 63) / 64 * 64; /* numpy aligns the elements to 64 bytes and ends with a newline */

@@ -1,4 +1,3 @@
-#define _FILE_OFFSET_BITS 64
 #include "io/output.h"
 
 #include "io/file.h"
@@ -84,9 +83,9 @@ static mmcl_status open_beside(mmcl__output *output, char *path, mode_t mode, bo
 
 mmcl_status mmcl__output_open(mmcl__output *output, mmcl_context *context, const char *path)
 {
-    char   resolved[PATH_MAX];
-    mode_t mode;
-    bool   exists;
+    char        resolved[PATH_MAX];
+    mode_t      mode;
+    bool        exists;
     mmcl_status status = mmcl__output_open_memory(output, context, path);
     if (status == MMCL_OK)
         status = resolve(context, path, resolved, &mode, &exists);

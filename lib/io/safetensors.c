@@ -8,8 +8,9 @@ static const struct {
     const char *name;
     mmcl_dtype  dtype;
 } types[] = {
-    {"F32", MMCL_F32}, {"F64", MMCL_F64}, {"F16", MMCL_F16}, {"BF16", MMCL_BF16}, {"BOOL", MMCL_BOOL}, {"I8", MMCL_I8},   {"U8", MMCL_U8},
-    {"I16", MMCL_I16}, {"U16", MMCL_U16}, {"I32", MMCL_I32}, {"U32", MMCL_U32},   {"I64", MMCL_I64},   {"U64", MMCL_U64},
+    {"F32", MMCL_F32}, {"F64", MMCL_F64}, {"F16", MMCL_F16}, {"BF16", MMCL_BF16}, {"BOOL", MMCL_BOOL},
+    {"I8", MMCL_I8},   {"U8", MMCL_U8},   {"I16", MMCL_I16}, {"U16", MMCL_U16},   {"I32", MMCL_I32},
+    {"U32", MMCL_U32}, {"I64", MMCL_I64}, {"U64", MMCL_U64},
 };
 
 const char *mmcl__safetensors_type(mmcl_dtype dtype)
@@ -107,7 +108,7 @@ static bool skip_metadata(mmcl__json *json)
 static mmcl_status place_tensor(mmcl_archive *archive, mmcl__member *member)
 {
     uint64_t         header = 8 + archive->block_bytes, room = archive->file->size - header;
-    mmcl_array_info *info   = &member->layout.info;
+    mmcl_array_info *info = &member->layout.info;
     if (member->begin > room || member->stored > room - member->begin)
         return mmcl__fail(archive->context, MMCL_E_FORMAT, "%s: truncated: tensor '%.80s' lies beyond the end of the file",
                           archive->file->name, member->key);

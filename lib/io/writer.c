@@ -15,19 +15,19 @@ static bool ends_with(const char *path, const char *ending)
     return length > tail && strcmp(path + length - tail, ending) == 0;
 }
 
+static const unsigned char safetensors_room[MMCL__SAFETENSORS_ROOM];
+
 static mmcl_status create(mmcl_writer **out, mmcl_context *context, mmcl__format format, const char *path, bool in_memory)
 {
     mmcl_writer *writer = mmcl__calloc(context, 1, sizeof *writer);
     if (writer == NULL)
         return MMCL_E_NOMEM;
-    writer->context    = context;
-    writer->format     = format;
-    mmcl_status status = in_memory ? mmcl__output_open_memory(&writer->output, context, path)
-                                   : mmcl__output_open(&writer->output, context, path);
-    if (status == MMCL_OK && format == MMCL__FORMAT_SAFETENSORS) {
-        static const unsigned char room[MMCL__SAFETENSORS_ROOM] = {0};
-        status = mmcl__output_write(&writer->output, 0, room, sizeof room);
-    }
+    writer->context = context;
+    writer->format  = format;
+    mmcl_status status =
+        in_memory ? mmcl__output_open_memory(&writer->output, context, path) : mmcl__output_open(&writer->output, context, path);
+    if (status == MMCL_OK && format == MMCL__FORMAT_SAFETENSORS)
+        status = mmcl__output_write(&writer->output, 0, safetensors_room, sizeof safetensors_room);
     if (status != MMCL_OK) {
         mmcl__writer_destroy(writer);
         return status;
@@ -77,12 +77,14 @@ static size_t bucket_of(const char *key)
 static mmcl_status check_key(const mmcl_writer *writer, const char *key)
 {
     if (writer->format == MMCL__FORMAT_NPY)
-        return writer->count == 0 ? MMCL_OK : mmcl__fail(writer->context, MMCL_E_INVAL, "%s: a .npy takes exactly one array",
-                                                         writer->output.path);
+        return writer->count == 0
+                   ? MMCL_OK
+                   : mmcl__fail(writer->context, MMCL_E_INVAL, "%s: a .npy takes exactly one array", writer->output.path);
     if (key == NULL || key[0] == '\0')
         return mmcl__fail(writer->context, MMCL_E_INVAL, "key: missing, expected the array's name in %s", writer->output.path);
     if (strlen(key) > 4096 || mmcl__utf8_length(key, strlen(key)) == SIZE_MAX || strcmp(key, "__metadata__") == 0)
-        return mmcl__fail(writer->context, MMCL_E_INVAL, "key: '%.80s', expected UTF-8 of at most 4096 bytes, not __metadata__", key);
+        return mmcl__fail(writer->context, MMCL_E_INVAL, "key: '%.80s', expected UTF-8 of at most 4096 bytes, not __metadata__",
+                          key);
     for (size_t i = writer->buckets[bucket_of(key)]; i > 0; i = writer->entries[i - 1].next)
         if (strcmp(writer->entries[i - 1].key, key) == 0)
             return mmcl__fail(writer->context, MMCL_E_INVAL, "key: '%.80s' has been written before", key);
@@ -91,8 +93,9 @@ static mmcl_status check_key(const mmcl_writer *writer, const char *key)
 
 static mmcl_status check_type(const mmcl_writer *writer, mmcl_dtype dtype)
 {
-    bool fine = writer->format == MMCL__FORMAT_SAFETENSORS ? mmcl__safetensors_type(dtype) != NULL
-                                                           : dtype != MMCL_BF16 && (dtype == MMCL_STR || mmcl_dtype_size(dtype) > 0);
+    bool fine = writer->format == MMCL__FORMAT_SAFETENSORS
+                    ? mmcl__safetensors_type(dtype) != NULL
+                    : dtype != MMCL_BF16 && (dtype == MMCL_STR || mmcl_dtype_size(dtype) > 0);
     if (!fine)
         return mmcl__fail(writer->context, MMCL_E_INVAL, "dtype: %s (%d) cannot be written to %s", mmcl_dtype_name(dtype), dtype,
                           writer->output.path);
@@ -236,7 +239,8 @@ static float round_to_odd(double value)
         return near;
     if ((bits & 0x7f800000) == 0x7f800000) /* beyond float32, hence beyond what follows */
         return near;
-    bits += ((double) near < value) == (value > 0) ? 1 : -1u; /* the neighbour on the other side of the value has an odd last bit */
+    /* The neighbour on the other side of the value has an odd last bit. */
+    bits += ((double) near < value) == (value > 0) ? 1 : -1u;
     memcpy(&near, &bits, sizeof near);
     return near;
 }
@@ -250,7 +254,7 @@ static float narrow(const unsigned char *at, mmcl_dtype dtype)
     switch (dtype) {
     case MMCL_F64: memcpy(&wide, at, sizeof wide); return round_to_odd(wide);
     case MMCL_F32: memcpy(&value, at, sizeof value); return value;
-    default:       memcpy(&half, at, sizeof half); return dtype == MMCL_F16 ? mmcl__f16_to_f32(half) : mmcl__bf16_to_f32(half);
+    default: memcpy(&half, at, sizeof half); return dtype == MMCL_F16 ? mmcl__f16_to_f32(half) : mmcl__bf16_to_f32(half);
     }
 }
 
@@ -268,10 +272,10 @@ static void convert(size_t n, const unsigned char *in, mmcl_dtype from, unsigned
         for (size_t i = 0; i < n; i++) {
             float value = narrow(in + i * size, from);
             switch (to) {
-            case MMCL_F16:  ((uint16_t *) out)[i] = mmcl__f32_to_f16(value); break;
+            case MMCL_F16: ((uint16_t *) out)[i] = mmcl__f32_to_f16(value); break;
             case MMCL_BF16: ((uint16_t *) out)[i] = mmcl__f32_to_bf16(value); break;
-            case MMCL_F32:  ((float *) out)[i] = value; break;
-            default:        ((double *) out)[i] = value;
+            case MMCL_F32: ((float *) out)[i] = value; break;
+            default: ((double *) out)[i] = value;
             }
         }
 }
@@ -286,10 +290,11 @@ static mmcl_status check_matrix(const mmcl_writer *writer, const mmcl_matrix *ma
     mmcl_context *context = writer->context;
     size_t        row, size = mmcl_dtype_size(matrix->dtype);
     if (size == 0 || mmcl_dtype_size(dtype) == 0)
-        return mmcl__fail(context, MMCL_E_INVAL, "matrix: element type %d to be written as %d, expected numbers", matrix->dtype, dtype);
+        return mmcl__fail(context, MMCL_E_INVAL, "matrix: element type %d to be written as %d, expected numbers", matrix->dtype,
+                          dtype);
     if (dtype != matrix->dtype && !(is_float(dtype) && is_float(matrix->dtype)))
-        return mmcl__fail(context, MMCL_E_INVAL, "dtype: %s, but the matrix holds %s, which are not converted", mmcl_dtype_name(dtype),
-                          mmcl_dtype_name(matrix->dtype));
+        return mmcl__fail(context, MMCL_E_INVAL, "dtype: %s, but the matrix holds %s, which are not converted",
+                          mmcl_dtype_name(dtype), mmcl_dtype_name(matrix->dtype));
     if (matrix->data == NULL && matrix->read == NULL && matrix->rows > 0 && matrix->cols > 0)
         return mmcl__fail(context, MMCL_E_INVAL, "matrix: neither data nor read is set");
     if (!mmcl__mul(matrix->cols, 2 * sizeof(double), &row))
@@ -348,7 +353,8 @@ static mmcl_status measure_texts(const mmcl_writer *writer, const char *const *t
     for (size_t i = 0; i < count; i++) {
         size_t length = texts[i] != NULL ? mmcl__utf8_length(texts[i], strlen(texts[i])) : SIZE_MAX;
         if (length == SIZE_MAX)
-            return mmcl__fail(writer->context, MMCL_E_INVAL, "texts[%zu]: %s, expected UTF-8", i, texts[i] != NULL ? "not UTF-8" : "NULL");
+            return mmcl__fail(writer->context, MMCL_E_INVAL, "texts[%zu]: %s, expected UTF-8", i,
+                              texts[i] != NULL ? "not UTF-8" : "NULL");
         *widest = MMCL__MAX(*widest, length);
     }
     return MMCL_OK;

@@ -8,11 +8,11 @@
 
 /* --------------------------------------------------------------------------------------------------------------- zip --- */
 
-#define ALIGNMENT   64         /* of the content, so that a map of it is aligned too */
-#define LIMIT_32    0xffffffffu /* values from here on take the zip64 form */
-#define DOS_DATE    0x0021u    /* 1980-01-01: the same arrays give the same file at any time */
-#define MADE_BY     0x032du    /* Unix, format version 4.5 */
-#define MODE        0100644u
+#define ALIGNMENT 64         /* of the content, so that a map of it is aligned too */
+#define LIMIT_32 0xffffffffu /* values from here on take the zip64 form */
+#define DOS_DATE 0x0021u     /* 1980-01-01: the same arrays give the same file at any time */
+#define MADE_BY 0x032du      /* Unix, format version 4.5 */
+#define MODE 0100644u
 
 static bool is_ascii(const char *text)
 {
@@ -66,9 +66,9 @@ static unsigned char *put_zip64(unsigned char *at, uint64_t bytes, uint64_t offs
 static unsigned char *put_padding(unsigned char *at, uint64_t position)
 {
     size_t fixed = 6, padding = (size_t) ((ALIGNMENT - (position + fixed) % ALIGNMENT) % ALIGNMENT);
-    at           = mmcl__put_le(at, MMCL__ZIP_EXTRA_PADDING, 2);
-    at           = mmcl__put_le(at, 2 + padding, 2);
-    at           = mmcl__put_le(at, ALIGNMENT, 2);
+    at = mmcl__put_le(at, MMCL__ZIP_EXTRA_PADDING, 2);
+    at = mmcl__put_le(at, 2 + padding, 2);
+    at = mmcl__put_le(at, ALIGNMENT, 2);
     memset(at, 0, padding);
     return at + padding;
 }
@@ -78,9 +78,10 @@ static unsigned char *put_padding(unsigned char *at, uint64_t position)
 mmcl_status mmcl__zip_begin(mmcl_writer *writer, mmcl__entry *entry, uint64_t bytes)
 {
     unsigned char record[MAX_RECORD];
-    entry->end           = entry->start + bytes;
-    unsigned char *name  = record + MMCL__ZIP_LOCAL_BYTES, *extra = put_name(name, entry->key);
-    unsigned char *wide  = put_zip64(extra, bytes, UINT64_MAX), *end = put_padding(wide, entry->begin + (uint64_t) (wide - record));
+    entry->end          = entry->start + bytes;
+    unsigned char *name = record + MMCL__ZIP_LOCAL_BYTES, *extra = put_name(name, entry->key);
+    unsigned char *wide = put_zip64(extra, bytes, UINT64_MAX),
+                  *end  = put_padding(wide, entry->begin + (uint64_t) (wide - record));
     put_shared(mmcl__put_le(record, MMCL__ZIP_LOCAL, 4), entry, (size_t) (end - extra));
     entry->start = entry->begin + (uint64_t) (end - record);
     return mmcl__output_write(&writer->output, entry->begin, record, (size_t) (end - record));
@@ -125,10 +126,10 @@ mmcl_status mmcl__zip_finish(mmcl_writer *writer)
         at = mmcl__put_le(mmcl__put_le(at, end, 8), 1, 4);
     }
     uint64_t entries = MMCL__MIN(count, 0xffff);
-    at = mmcl__put_le(mmcl__put_le(at, MMCL__ZIP_END, 4), 0, 4);
-    at = mmcl__put_le(mmcl__put_le(at, entries, 2), entries, 2);
-    at = mmcl__put_le(mmcl__put_le(at, MMCL__MIN(bytes, LIMIT_32), 4), MMCL__MIN(begin, LIMIT_32), 4);
-    at = mmcl__put_le(at, 0, 2); /* comment */
+    at               = mmcl__put_le(mmcl__put_le(at, MMCL__ZIP_END, 4), 0, 4);
+    at               = mmcl__put_le(mmcl__put_le(at, entries, 2), entries, 2);
+    at               = mmcl__put_le(mmcl__put_le(at, MMCL__MIN(bytes, LIMIT_32), 4), MMCL__MIN(begin, LIMIT_32), 4);
+    at               = mmcl__put_le(at, 0, 2); /* comment */
     return mmcl__output_write(output, end, records, (size_t) (at - records));
 }
 
@@ -141,7 +142,7 @@ static size_t put_escaped(const char *key, char *out)
     for (; *key != '\0'; key++) {
         char   piece[8];
         bool   control = (unsigned char) *key < 0x20, quoted = *key == '"' || *key == '\\';
-        size_t length  = control ? 6 : quoted ? 2 : 1;
+        size_t length = control ? 6 : quoted ? 2 : 1;
         snprintf(piece, sizeof piece, control ? "\\u%04x" : quoted ? "\\%c" : "%c", *key);
         if (out != NULL)
             memcpy(out + used, piece, length);
@@ -154,7 +155,8 @@ static size_t put_escaped(const char *key, char *out)
 static size_t put_tensor(const mmcl__entry *entry, uint64_t base, bool first, char *out)
 {
     char   rest[320];
-    size_t used = (size_t) snprintf(rest, sizeof rest, "\":{\"dtype\":\"%s\",\"shape\":[", mmcl__safetensors_type(entry->info.dtype));
+    size_t used =
+        (size_t) snprintf(rest, sizeof rest, "\":{\"dtype\":\"%s\",\"shape\":[", mmcl__safetensors_type(entry->info.dtype));
     for (uint32_t i = 0; i < entry->info.dimensions; i++)
         used += (size_t) snprintf(rest + used, sizeof rest - used, "%s%llu", i > 0 ? "," : "",
                                   (unsigned long long) entry->info.shape[i]);

@@ -27,7 +27,7 @@ static mmcl_status refused(const mmcl_archive *archive, const char *what)
 static mmcl_status find_end(mmcl_archive *archive, unsigned char *record, uint64_t *offset)
 {
     unsigned char tail[1024 + MMCL__ZIP_END_BYTES - 1];
-    uint64_t      size = archive->file->size, lowest = size > MMCL__ZIP_END_BYTES + 65535 ? size - MMCL__ZIP_END_BYTES - 65535 : 0;
+    uint64_t size = archive->file->size, lowest = size > MMCL__ZIP_END_BYTES + 65535 ? size - MMCL__ZIP_END_BYTES - 65535 : 0;
     for (uint64_t end = size; end >= lowest + MMCL__ZIP_END_BYTES;) {
         size_t take = (size_t) MMCL__MIN(end - lowest, sizeof tail);
         MMCL__TRY(mmcl__file_read(archive->file, end - take, tail, take));
@@ -173,7 +173,8 @@ static mmcl_status read_entry(mmcl_archive *archive, const unsigned char **at, c
     if (!widen(from + MMCL__ZIP_CENTRAL_BYTES + name, extra, (uint64_t *[]){&bytes, &stored, &begin}, 3))
         return damaged(archive, "a malformed extra field");
     *e = (entry){
-        .member     = {.begin = begin, .stored = stored, .bytes = bytes, .crc = (uint32_t) mmcl__get_le(from + 16, 4), .checked = true},
+        .member =
+            {.begin = begin, .stored = stored, .bytes = bytes, .crc = (uint32_t) mmcl__get_le(from + 16, 4), .checked = true},
         .name       = (const char *) from + MMCL__ZIP_CENTRAL_BYTES,
         .name_bytes = name,
         .flags      = (uint32_t) mmcl__get_le(from + 8, 2),
@@ -188,7 +189,7 @@ static mmcl_status read_entry(mmcl_archive *archive, const unsigned char **at, c
 static bool local_agrees(const entry *e, const unsigned char *local, const unsigned char *extra, size_t extra_bytes)
 {
     const mmcl__member *member = &e->member;
-    uint64_t            crc = mmcl__get_le(local + 14, 4), stored = mmcl__get_le(local + 18, 4), bytes = mmcl__get_le(local + 22, 4);
+    uint64_t crc = mmcl__get_le(local + 14, 4), stored = mmcl__get_le(local + 18, 4), bytes = mmcl__get_le(local + 22, 4);
     if (!widen(extra, extra_bytes, (uint64_t *[]){&bytes, &stored}, 2))
         return false;
     if ((e->flags & MMCL__ZIP_FLAG_DESCRIPTOR) && crc == 0 && stored == 0 && bytes == 0)
@@ -258,7 +259,7 @@ static void drop_others(mmcl_archive *archive)
 mmcl_status mmcl__zip_read(mmcl_archive *archive)
 {
     const size_t scratch_bytes = MMCL__ZIP_LOCAL_BYTES + 2 * 65535;
-    directory    central = {0};
+    directory    central       = {0};
     MMCL__TRY(find_directory(archive, &central));
     MMCL__TRY(mmcl__archive_load_block(archive, central.offset, central.bytes));
     unsigned char *scratch = mmcl__alloc(archive->context, scratch_bytes, 1);

@@ -115,9 +115,11 @@ static mmcl_status fold_all(mmcl_transform *transform, size_t inputs)
 
 mmcl_status mmcl__transform_finish(mmcl_transform *transform, size_t inputs)
 {
+    mmcl__blas_enter(transform->context->blas_policy); /* a copy or a loaded chain gets the bits that the fit got */
     mmcl_status status = inputs == 0 || inputs > MMCL_MAX_COLUMNS
                              ? mmcl__fail(transform->context, MMCL_E_INVAL, "%zu columns, expected 1 to %d", inputs, MMCL_MAX_COLUMNS)
                              : fold_all(transform, inputs);
+    mmcl__blas_leave(transform->context->blas_policy);
     if (status != MMCL_OK)
         mmcl__transform_unfit(transform);
     transform->fitted = status == MMCL_OK;

@@ -13,12 +13,16 @@
 
 static mmcl_context *context;
 static char          folder[64];
+static uint64_t      live_bytes; /* of the context alone */
 
 static inline void set_up(void)
 {
     strcpy(folder, "/tmp/mmcl-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
+    mmcl_memory_info memory = {.struct_size = sizeof memory};
     ck_assert_int_eq(mmcl_context_create(&context, NULL), MMCL_OK);
+    ck_assert_int_eq(mmcl_context_memory(context, &memory), MMCL_OK);
+    live_bytes = memory.live_bytes;
 }
 
 /* A path in the test's folder; a few may be in use at a time. */
@@ -54,6 +58,7 @@ static inline void tear_down(void)
     rmdir(folder);
     ck_assert_int_eq(mmcl_context_memory(context, &memory), MMCL_OK);
     ck_assert_uint_eq(memory.live_blocks, 1);
+    ck_assert_uint_eq(memory.live_bytes, live_bytes);
     mmcl_context_destroy(context);
 }
 
@@ -101,13 +106,13 @@ static inline mmcl_stream stream_of(memory_stream *memory)
     return (mmcl_stream){.struct_size = sizeof(mmcl_stream), .user = memory, .size = memory->count, .read_at = read_memory};
 }
 
-#define ck_assert_ok(expression)                                                                                       \
-    do {                                                                                                               \
-        mmcl_status ok_status_ = (expression);                                                                         \
-        ck_assert_msg(ok_status_ == MMCL_OK, "%s: %d: %s", #expression, ok_status_, mmcl_context_message(context));     \
+#define ck_assert_ok(expression)                                                                                                 \
+    do {                                                                                                                         \
+        mmcl_status ok_status_ = (expression);                                                                                   \
+        ck_assert_msg(ok_status_ == MMCL_OK, "%s: %d: %s", #expression, ok_status_, mmcl_context_message(context));              \
     } while (0)
 
-#define ck_assert_message(part)                                                                                        \
+#define ck_assert_message(part)                                                                                                  \
     ck_assert_msg(strstr(mmcl_context_message(context), part) != NULL, "'%s' lacks '%s'", mmcl_context_message(context), part)
 
 static inline int run_suite(const char *name, const TTest *const *tests, size_t count)

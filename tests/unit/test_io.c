@@ -37,7 +37,8 @@ static double element(const mmcl_matrix *matrix, size_t row, size_t col)
     unsigned char *rows = malloc(matrix->rows * matrix->cols * 8), raw[8];
     size_t         size = mmcl_dtype_size(matrix->dtype), at = row * matrix->cols + col;
     if (matrix->data != NULL) {
-        size_t down = matrix->row_stride ? matrix->row_stride : matrix->cols, across = matrix->col_stride ? matrix->col_stride : 1;
+        size_t down   = matrix->row_stride ? matrix->row_stride : matrix->cols,
+               across = matrix->col_stride ? matrix->col_stride : 1;
         memcpy(raw, (const char *) matrix->data + (row * down + col * across) * size, size);
     } else {
         ck_assert_int_eq(matrix->read(matrix->read_user, 0, matrix->rows, rows), MMCL_OK);
@@ -60,7 +61,10 @@ static double element(const mmcl_matrix *matrix, size_t row, size_t col)
     case MMCL_F32: return narrow;
     case MMCL_F64: return wide;
     case MMCL_F16: return half == 0 ? 0 : ldexp(1 + (half & 1023) / 1024.0, (half >> 10) - 15);
-    default:       bits = (uint32_t) half << 16; memcpy(&narrow, &bits, 4); return narrow;
+    default:
+        bits = (uint32_t) half << 16;
+        memcpy(&narrow, &bits, 4);
+        return narrow;
     }
 }
 
@@ -188,7 +192,7 @@ END_TEST
 START_TEST(npy_versions_and_refusals)
 {
     static const char *const refused[][2] = {{"object.npy", "pickled"}, {"complex.npy", "c8"}, {"structured.npy", "structured"}};
-    mmcl_array *array;
+    mmcl_array              *array;
     for (int way = 0; way < N_WAYS; way++)
         for (int version = 1; version <= 3; version++) {
             char name[16];
@@ -376,10 +380,12 @@ static const struct {
     {TENSOR("\"dtype\":\"F32\",\"shape\":[2]"), 8, MMCL_E_FORMAT},
     {TENSOR("\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8],\"dtype\":\"F32\""), 8, MMCL_E_FORMAT},
     {TENSOR("\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8],"), 8, MMCL_E_FORMAT},
-    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}", 2,
-     MMCL_E_FORMAT},
-    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[1,3]}}", 3,
-     MMCL_E_FORMAT},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]"
+     "}}",
+     2, MMCL_E_FORMAT},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[1,3]"
+     "}}",
+     3, MMCL_E_FORMAT},
     {"{\"a\\u0000\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, MMCL_E_FORMAT},
     {"{\"\\ud800\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, MMCL_E_FORMAT},
     {"{\"\xff\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, MMCL_E_FORMAT},
@@ -462,18 +468,18 @@ static void expect_patched(const char *signature, size_t offset, const char *wro
 
 START_TEST(hostile_zips)
 {
-    expect_patched("PK\1\2", 8, "\1", 1, MMCL_E_UNSUPPORTED);              /* encrypted */
-    expect_patched("PK\1\2", 10, "\14", 1, MMCL_E_UNSUPPORTED);            /* bzip2 */
-    expect_patched("PK\1\2", 16, "\1\2\3\4", 4, MMCL_E_FORMAT);            /* checksum */
-    expect_patched("PK\1\2", 24, "\0\0\0\x7f", 4, MMCL_E_FORMAT);          /* a size beyond what deflate can reach */
-    expect_patched("PK\1\2", 42, "\xff\xff\xff\x7f", 4, MMCL_E_FORMAT);    /* an offset beyond the file */
-    expect_patched("PK\1\2", 34, "\1", 1, MMCL_E_UNSUPPORTED);             /* another disk */
-    expect_patched("PK\1\2", 28, "\xff\xff", 2, MMCL_E_FORMAT);            /* a long name */
-    expect_patched("PK\5\6", 4, "\1", 1, MMCL_E_UNSUPPORTED);              /* another disk */
-    expect_patched("PK\5\6", 8, "\xff\x7f\xff\x7f", 4, MMCL_E_FORMAT);     /* more entries */
-    expect_patched("PK\5\6", 12, "\xff\xff\xff\xff", 4, MMCL_E_FORMAT);    /* a long directory, without zip64 */
-    expect_patched("PK\3\4", 8, "\0", 1, MMCL_E_FORMAT);                   /* the local header disagrees */
-    expect_patched("PK\3\4", 30, "x", 1, MMCL_E_FORMAT);                   /* in the name */
+    expect_patched("PK\1\2", 8, "\1", 1, MMCL_E_UNSUPPORTED);           /* encrypted */
+    expect_patched("PK\1\2", 10, "\14", 1, MMCL_E_UNSUPPORTED);         /* bzip2 */
+    expect_patched("PK\1\2", 16, "\1\2\3\4", 4, MMCL_E_FORMAT);         /* checksum */
+    expect_patched("PK\1\2", 24, "\0\0\0\x7f", 4, MMCL_E_FORMAT);       /* a size beyond what deflate can reach */
+    expect_patched("PK\1\2", 42, "\xff\xff\xff\x7f", 4, MMCL_E_FORMAT); /* an offset beyond the file */
+    expect_patched("PK\1\2", 34, "\1", 1, MMCL_E_UNSUPPORTED);          /* another disk */
+    expect_patched("PK\1\2", 28, "\xff\xff", 2, MMCL_E_FORMAT);         /* a long name */
+    expect_patched("PK\5\6", 4, "\1", 1, MMCL_E_UNSUPPORTED);           /* another disk */
+    expect_patched("PK\5\6", 8, "\xff\x7f\xff\x7f", 4, MMCL_E_FORMAT);  /* more entries */
+    expect_patched("PK\5\6", 12, "\xff\xff\xff\xff", 4, MMCL_E_FORMAT); /* a long directory, without zip64 */
+    expect_patched("PK\3\4", 8, "\0", 1, MMCL_E_FORMAT);                /* the local header disagrees */
+    expect_patched("PK\3\4", 30, "x", 1, MMCL_E_FORMAT);                /* in the name */
 }
 END_TEST
 
@@ -537,8 +543,8 @@ START_TEST(stream_that_fails)
             mmcl_array   *array  = NULL;
             memory_stream memory = {bytes, count, reads};
             mmcl_stream   stream = stream_of(&memory);
-            mmcl_status   status = mmcl_archive_open(&archive, context, "stream",
-                                                     &(mmcl_open_options){.struct_size = sizeof(mmcl_open_options), .stream = &stream});
+            mmcl_status   status = mmcl_archive_open(
+                  &archive, context, "stream", &(mmcl_open_options){.struct_size = sizeof(mmcl_open_options), .stream = &stream});
             if (status == MMCL_OK)
                 status = mmcl_archive_array(&array, archive, mmcl_archive_key(archive, 0));
             mmcl_array_destroy(array);
@@ -607,8 +613,9 @@ START_TEST(memory_that_fails)
 {
     for (size_t i = 0; i < sizeof goldens / sizeof *goldens; i++) {
         limited        limit     = {0};
-        mmcl_allocator allocator = {.struct_size = sizeof allocator, .user = &limit, .alloc = limited_alloc, .free = limited_free};
-        mmcl_status    status    = MMCL_E_NOMEM;
+        mmcl_allocator allocator = {
+            .struct_size = sizeof allocator, .user = &limit, .alloc = limited_alloc, .free = limited_free};
+        mmcl_status status = MMCL_E_NOMEM;
         for (size_t most = 1; status != MMCL_OK; most++) {
             char          path[512];
             mmcl_context *scarce;
@@ -616,7 +623,8 @@ START_TEST(memory_that_fails)
             snprintf(path, sizeof path, GOLDEN "%s:%s", goldens[i], i < 2 ? "names" : i < 4 ? "" : "w");
             limit = (limited){.most = most};
             ck_assert_int_eq(mmcl_context_create(&scarce, &(mmcl_context_options){.struct_size = sizeof(mmcl_context_options),
-                                                                                  .allocator = &allocator}), MMCL_OK);
+                                                                                  .allocator   = &allocator}),
+                             MMCL_OK);
             status = mmcl_array_open(&array, scarce, path, NULL);
             ck_assert(status == MMCL_OK || (status == MMCL_E_NOMEM && array == NULL));
             mmcl_array_destroy(array);
@@ -631,9 +639,23 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        npz_in_every_way, what_an_array_is_not, npy_versions_and_refusals, safetensors_in_every_way, names_with_keys,
-        arrays_outlive_their_archive, npy_headers, safetensors_headers, truncated_at_every_length, flipped_bits, hostile_zips,
-        entries_that_overlap, paths_that_are_no_files, wrong_options, stream_that_fails, file_that_shrinks, memory_that_fails,
+        npz_in_every_way,
+        what_an_array_is_not,
+        npy_versions_and_refusals,
+        safetensors_in_every_way,
+        names_with_keys,
+        arrays_outlive_their_archive,
+        npy_headers,
+        safetensors_headers,
+        truncated_at_every_length,
+        flipped_bits,
+        hostile_zips,
+        entries_that_overlap,
+        paths_that_are_no_files,
+        wrong_options,
+        stream_that_fails,
+        file_that_shrinks,
+        memory_that_fails,
     };
     return run_suite("io", tests, sizeof tests / sizeof *tests);
 }

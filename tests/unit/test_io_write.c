@@ -72,22 +72,23 @@ END_TEST
 START_TEST(conversions_round_once)
 {
     /* Just above half way between two float16 numbers: rounding to float32 first would make it half way, hence even. */
-    const double   values[6] = {1 + 0x1p-11 + 0x1p-40, -(1 + 0x1p-11 + 0x1p-40), 1 + 0x1p-11, 0x1p-25 + 0x1p-60, 65520.0 - 0x1p-30, 1e300};
-    const uint16_t f16[6]    = {0x3c01, 0xbc01, 0x3c00, 0x0001, 0x7bff, 0x7c00};
-    const double   wide[2]   = {1 + 0x1p-8 + 0x1p-40, 1 + 0x1p-8};
-    const uint16_t bf16[2]   = {0x3f81, 0x3f80};
-    mmcl_matrix    matrix    = {.data = values, .rows = 6, .cols = 1, .dtype = MMCL_F64};
+    const double    values[6] = {1 + 0x1p-11 + 0x1p-40, -(1 + 0x1p-11 + 0x1p-40), 1 + 0x1p-11,
+                                 0x1p-25 + 0x1p-60,     65520.0 - 0x1p-30,        1e300};
+    const uint16_t  f16[6]    = {0x3c01, 0xbc01, 0x3c00, 0x0001, 0x7bff, 0x7c00};
+    const double    wide[2]   = {1 + 0x1p-8 + 0x1p-40, 1 + 0x1p-8};
+    const uint16_t  bf16[2]   = {0x3f81, 0x3f80};
+    mmcl_matrix     matrix    = {.data = values, .rows = 6, .cols = 1, .dtype = MMCL_F64};
     mmcl_array_info info;
-    uint16_t       halves[6];
-    float          narrow[6];
-    double         back[6];
+    uint16_t        halves[6];
+    float           narrow[6];
+    double          back[6];
     read_back(write_one("a.npy", &matrix, MMCL_F16), halves, sizeof halves, &info);
     ck_assert_mem_eq(halves, f16, sizeof f16);
     read_back(write_one("a.npy", &matrix, MMCL_F32), narrow, sizeof narrow, &info);
     for (size_t i = 0; i < 6; i++)
         ck_assert_float_eq(narrow[i], (float) values[i]);
-    read_back(write_one("a.safetensors", &(mmcl_matrix){.data = wide, .rows = 2, .cols = 1, .dtype = MMCL_F64}, MMCL_BF16), halves, 4,
-              &info);
+    read_back(write_one("a.safetensors", &(mmcl_matrix){.data = wide, .rows = 2, .cols = 1, .dtype = MMCL_F64}, MMCL_BF16),
+              halves, 4, &info);
     ck_assert_mem_eq(halves, bf16, sizeof bf16);
     for (int wider = 0; wider < 2; wider++) {
         mmcl_matrix half = {.data = f16, .rows = 5, .cols = 1, .dtype = wider ? MMCL_BF16 : MMCL_F16};
@@ -110,8 +111,8 @@ START_TEST(views_with_strides_and_swaps)
     mmcl_matrix view = {.data = grid + 2, .rows = 2, .cols = 3, .row_stride = 14, .col_stride = 2};
     read_back(write_one("a.npz", &view, MMCL_F32), out, sizeof out, &info);
     ck_assert_mem_eq(out, ((float[]){2, 4, 6, 16, 18, 20}), sizeof out);
-    const unsigned char big[] = {0x3f, 0x80, 0, 0, 0x40, 0, 0, 0};
-    mmcl_matrix swapped = {.data = big, .rows = 1, .cols = 2, .swapped = 1};
+    const unsigned char big[]   = {0x3f, 0x80, 0, 0, 0x40, 0, 0, 0};
+    mmcl_matrix         swapped = {.data = big, .rows = 1, .cols = 2, .swapped = 1};
     read_back(write_one("a.npy", &swapped, MMCL_F32), out, 8, &info);
     ck_assert_mem_eq(out, ((float[]){1, 2}), 8);
 }
@@ -132,13 +133,13 @@ START_TEST(rows_computed_as_they_are_written)
 {
     const size_t rows = 5000;
     for (size_t i = 0; i < 3; i++) {
-        size_t          fails_at = SIZE_MAX;
-        mmcl_matrix     matrix   = {.read = rows_on_demand, .read_user = &fails_at, .rows = rows, .cols = 100};
-        float          *out      = malloc(rows * 100 * sizeof *out);
-        mmcl_array_info info;
-        mmcl_writer    *writer;
+        size_t           fails_at = SIZE_MAX;
+        mmcl_matrix      matrix   = {.read = rows_on_demand, .read_user = &fails_at, .rows = rows, .cols = 100};
+        float           *out      = malloc(rows * 100 * sizeof *out);
+        mmcl_array_info  info;
+        mmcl_writer     *writer;
         mmcl_memory_info memory = {.struct_size = sizeof memory};
-        const char     *path    = write_one(endings[i], &matrix, MMCL_F32);
+        const char      *path   = write_one(endings[i], &matrix, MMCL_F32);
         ck_assert_int_eq(mmcl_context_memory(context, &memory), MMCL_OK);
         ck_assert_uint_lt(memory.peak_bytes, 600000); /* in tiles: the whole takes 2 MB */
         read_back(path, out, rows * 100 * sizeof *out, &info);
@@ -159,8 +160,8 @@ END_TEST
 
 START_TEST(wrong_arguments)
 {
-    float        x[4] = {0};
-    int32_t      n[4] = {0};
+    float        x[4]   = {0};
+    int32_t      n[4]   = {0};
     mmcl_matrix  floats = {.data = x, .rows = 2, .cols = 2}, integers = {.data = n, .rows = 2, .cols = 2, .dtype = MMCL_I32};
     mmcl_matrix  nothing = {.rows = 2, .cols = 2};
     mmcl_writer *writer;
@@ -254,8 +255,8 @@ END_TEST
 
 /* --------------------------------------------------------------------------------------------------- the old file --- */
 
-static const float one_two[2] = {1, 2};
-static const mmcl_matrix small = {.data = one_two, .rows = 1, .cols = 2};
+static const float       one_two[2] = {1, 2};
+static const mmcl_matrix small      = {.data = one_two, .rows = 1, .cols = 2};
 
 START_TEST(no_commit_no_change)
 {
@@ -365,7 +366,8 @@ static int have_numpy(void)
 static void python(const char *program)
 {
     char command[2048];
-    snprintf(command, sizeof command, "cd %s && /usr/bin/python3 -c \"import numpy as np, zipfile, json, struct\n%s\"", folder, program);
+    snprintf(command, sizeof command, "cd %s && /usr/bin/python3 -c \"import numpy as np, zipfile, json, struct\n%s\"", folder,
+             program);
     ck_assert_msg(system(command) == 0, "%s", program);
 }
 
@@ -474,9 +476,21 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        floats_round_trip_bit_for_bit, conversions_round_once, views_with_strides_and_swaps, rows_computed_as_they_are_written,
-        wrong_arguments, labels_and_texts, many_tensors, no_commit_no_change, full_disk, targets_that_are_not_replaced,
-        links_and_permissions, the_folder_may_change_meanwhile, numpy_reads_what_is_written, zip64_directory, zip64_entries,
+        floats_round_trip_bit_for_bit,
+        conversions_round_once,
+        views_with_strides_and_swaps,
+        rows_computed_as_they_are_written,
+        wrong_arguments,
+        labels_and_texts,
+        many_tensors,
+        no_commit_no_change,
+        full_disk,
+        targets_that_are_not_replaced,
+        links_and_permissions,
+        the_folder_may_change_meanwhile,
+        numpy_reads_what_is_written,
+        zip64_directory,
+        zip64_entries,
         elements_are_aligned_in_npz,
     };
     return run_suite("io_write", tests, sizeof tests / sizeof *tests);

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Writes the corpora of the fuzz targets: small valid files that variations start from, and a few that were never valid."""
+import io
+import json
+import pathlib
+import struct
+import zipfile
+
+import numpy as np
+
+here = pathlib.Path(__file__).parent / "corpus"
+
+
+def put(target, name, data):
+    folder = here / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+def npy(array, version=None):
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, version=version)
+    return file.getvalue()
+
+
+def npz(arrays, compressed=False):
+    """Like np.savez, with a fixed time, so that the corpus can be made again byte for byte."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED) as archive:
+        for key, array in arrays.items():
+            archive.writestr(zipfile.ZipInfo(key + ".npy"), npy(np.asarray(array)), archive.compression)
+    return file.getvalue()
+
+
+def safetensors(header, data):
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+f32 = np.arange(6, dtype="<f4").reshape(2, 3)
+names = np.array(["caf\u00e9", "", "\U0001f415"])
+put("npy", "f32", npy(f32))
+put("npy", "v2", npy(f32, (2, 0)))
+put("npy", "v3", npy(f32, (3, 0)))
+put("npy", "fortran", npy(np.asfortranarray(f32.astype(">f8"))))
+put("npy", "half", npy(f32.astype("<f2")))
+put("npy", "labels", npy(np.array([1, 2, 3], ">i2")))
+put("npy", "large", npy(np.array([2**63], "<u8")))
+put("npy", "names", npy(names))
+put("npy", "bytes", npy(np.array([b"ab", b"\xc3\xa9"])))
+put("npy", "scalar", npy(np.float64(1)))
+put("npy", "empty", npy(np.zeros((0, 4), "<f4")))
+put("npy", "structured", npy(np.zeros(1, [("a", "<f4")])))
+put("npy", "huge", npy(f32).replace(b"(2, 3), }            ", b"(1152921504606846976,)}"))
+put("npz", "stored", npz({"x": f32, "y": np.arange(2), "names": names}))
+put("npz", "deflated", npz({"x": np.zeros((20, 20), "<f4"), "names": names}, compressed=True))
+put("npz", "empty", npz({}))
+savez = io.BytesIO()
+np.savez(savez, x=f32)  # numpy asks for zip64 in the local header
+put("npz", "savez", savez.getvalue())
+tensor = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
+put("safetensors", "one", safetensors({"x": tensor}, f32.tobytes()))
+put("safetensors", "metadata", safetensors({"__metadata__": {"format": "pt\n\u00e9"}, "\u72ac": tensor}, f32.tobytes()))
+put("safetensors", "two", safetensors({
+    "a": {"dtype": "I64", "shape": [1], "data_offsets": [0, 8]},
+    "b": {"dtype": "BF16", "shape": [2, 1], "data_offsets": [8, 12]},
+    "c": {"dtype": "BOOL", "shape": [], "data_offsets": [12, 13]}}, bytes(13)))
+put("safetensors", "empty", safetensors({}, b""))
+
+frame = {"format": np.array([1, 0], "<i4"), "library": ["0.1.0"]}
+
+
+def pca(prefix):
+    return {
+        prefix + "columns": np.array([2, 1]), prefix + "steps": np.array([1]),
+        prefix + "step0/options": np.array([3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 200, 7]), prefix + "step0/tuning": np.array([1e-4, 1]),
+        prefix + "step0/info": np.array([10, 2, 1, 2, 0, 1, 0, 0]), prefix + "step0/measures": np.array([0, 0.5, 0.1]),
+        prefix + "step0/mean": np.array([0.5, 0.25]), prefix + "step0/matrix": np.array([[0.6, 0.8]]),
+        prefix + "step0/variance": np.array([0.5]), prefix + "step0/spectrum": np.array([2.0, 1.0])}
+
+
+def ica(prefix):
+    chain = pca(prefix)
+    chain[prefix + "step0/options"] = np.array([5, 1, 2, 0, 0, 0, 1, 2, 1, 0, 0, 200, 7])
+    chain[prefix + "step0/start"] = np.array([[1.0]])
+    return chain
+
+
+def two_steps(prefix):
+    chain = pca(prefix)
+    chain[prefix + "steps"] = np.array([2])
+    chain[prefix + "step1/options"] = np.array([2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 200, 7])
+    chain[prefix + "step1/tuning"] = np.array([1e-4, 1])
+    chain[prefix + "step1/info"] = np.array([10, 1, 1, 0, 0, 0, 0, 0])
+    chain[prefix + "step1/measures"] = np.array([0, 1, 0.1])
+    return chain
+
+
+head = {"classifier/weights": np.array([[0.5], [-0.5]]), "classifier/intercepts": np.array([0.1, -0.1])}
+put("model", "pca", npz({**frame, "kind": ["transform"], **pca("")}))
+put("model", "ica", npz({**frame, "kind": ["transform"], **ica("")}))
+put("model", "two", npz({**frame, "kind": ["transform"], **two_steps("")}, compressed=True))
+put("model", "pipeline", npz({**frame, "kind": ["pipeline"], **pca("transform/"), **head, "class_names": ["cat", "dog"]}))
+put("model", "head", npz({**frame, "kind": ["pipeline"], **head}))
+put("model", "newer", npz({"format": np.array([2, 0], "<i4"), "kind": ["transform"]}))

@@ -11,13 +11,8 @@
 
 static mmcl_status name_array(mmcl_array *array, const char *key)
 {
-<<<<<<< HEAD
-    const char *file  = array->file->name;
-    size_t      bytes = strlen(file) + (key[0] != '\0' ? 1 + strlen(key) : 0) + 1; /* as its release counts */
-=======
     const char *file = array->file->name, *colon = key[0] != '\0' ? ":" : "";
     size_t      bytes = strlen(file) + strlen(colon) + strlen(key) + 1;
->>>>>>> io
     array->name       = mmcl__alloc(array->context, bytes, 1);
     if (array->name == NULL)
         return MMCL_E_NOMEM;

@@ -186,7 +186,7 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_transform_fit_moments(mmcl_transform *trans
 /*
  * Peak bytes that mmcl_transform_fit will take from the allocator for `rows` rows of `cols` columns, within a few percent from
  * above. BLAS keeps buffers of its own beside it.
- * Thread class: concurrent on const. Allocates nothing. Errors: MMCL_E_INVAL.
+ * Thread class: concurrent on const. Allocates nothing. Errors: MMCL_E_INVAL, MMCL_E_ABI.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_transform_estimate(const mmcl_transform *transform, size_t rows, size_t cols,
                                                         const mmcl_fit_options *options, uint64_t *bytes);

@@ -270,11 +270,11 @@ enum { STRUCTS = sizeof structs / sizeof *structs, ROOM = 1024 };
 static mmcl_status call(const struct tagged *s, size_t size, size_t set)
 {
     _Alignas(16) unsigned char bytes[ROOM];
-    memset(bytes, 0xee, sizeof bytes);
-    memset(bytes, 0, size);
+    memset(bytes, 0, sizeof bytes);
     if (!s->out)
         fill(s->name, bytes);
     memcpy(bytes, &size, sizeof size);
+    memset(bytes + size, 0xee, sizeof bytes - size);
     if (set != 0)
         bytes[set] = 1;
     mmcl_status status = s->use(bytes);

@@ -102,7 +102,10 @@ typedef int32_t mmcl_stop_reason;
 #define MMCL_STOP_ITERATIONS  ((mmcl_stop_reason) 2) /* the limit came first: a result, with a warning to the log */
 #define MMCL_STOP_NO_PROGRESS ((mmcl_stop_reason) 3) /* the line search found nothing lower: the limit of the arithmetic */
 
-/* What fitting a step found. */
+/*
+ * What fitting a step found. In the residual, e_i is the sign of mean psi'(y_i) - mean psi(y_i) y_i: with it, 0 is where FastICA and
+ * Picard-O both stand still (all e are 1 when log cosh finds only super-Gaussian components).
+ */
 typedef struct mmcl_step_info {
     size_t           struct_size;
     uint64_t         rows;               /* rows seen */
@@ -112,7 +115,7 @@ typedef struct mmcl_step_info {
     uint64_t         iterations;         /* of the solver; deflation: the largest over the components */
     uint64_t         passes;             /* over all rows, those of the line search among them */
     uint64_t         super_gaussian;     /* ICA: components found or assumed super-Gaussian; the rest are sub-Gaussian */
-    double           residual;           /* ICA: max |G - G^T| / 2 with G = mean psi(y) y^T, y at unit variance; otherwise 0 */
+    double           residual;           /* ICA: max |G - G^T| / 2 with G = mean e psi(y) y^T at unit variance, e = +-1 (below); else 0 */
     double           explained_variance; /* share of the input's variance in the components, 0 to 1 */
     double           seconds;
     mmcl_step_kind   kind;

@@ -2,6 +2,7 @@
 
 #include <cblas.h>
 #include <limits.h>
+#include <math.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -92,6 +93,11 @@ void mmcl__axpy_f64(size_t n, double alpha, const double *x, double *y)
     cblas_daxpy(narrow(n), alpha, x, 1, y, 1);
 }
 
+void mmcl__scale_f64(size_t n, double alpha, double *x)
+{
+    cblas_dscal(narrow(n), alpha, x, 1);
+}
+
 void mmcl__symmetrize(size_t n, double *a, size_t lda)
 {
     for (size_t i = 1; i < n; i++)
@@ -148,6 +154,17 @@ mmcl_status mmcl__eigsym(mmcl_context *context, size_t n, double *a, double *val
     return status;
 }
 
+extern void dgetrf_(const int *m, const int *n, double *a, const int *lda, int *ipiv, int *info);
+extern void dgetrs_(const char *trans, const int *n, const int *nrhs, const double *a, const int *lda, const int *ipiv, double *b,
+                    const int *ldb, int *info, size_t trans_length);
+
+static void transpose(size_t rows, size_t cols, const double *from, double *to)
+{
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < cols; j++)
+            to[j * rows + i] = from[i * cols + j];
+}
+
 mmcl_status mmcl__solve_spd(mmcl_context *context, size_t n, size_t m, double *a, double *b)
 {
     if (n == 0 || m == 0)
@@ -155,16 +172,37 @@ mmcl_status mmcl__solve_spd(mmcl_context *context, size_t n, size_t m, double *a
     double *columns = mmcl__alloc(context, n * m, sizeof *columns); /* b as LAPACK wants it: column-major */
     if (columns == NULL)
         return MMCL_E_NOMEM;
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < m; j++)
-            columns[j * n + i] = b[i * m + j];
+    transpose(n, m, b, columns);
     int order = narrow(n), count = narrow(m), info = 0;
     dposv_("L", &order, &count, a, &order, columns, &order, &info, 1);
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < m; j++)
-            b[i * m + j] = columns[j * n + i];
+    transpose(m, n, columns, b);
     mmcl__free(context, columns, n * m, sizeof *columns);
     if (info != 0)
         return mmcl__fail(context, MMCL_E_NUMERIC, "a %zu x %zu system is not positive definite", n, n);
     return MMCL_OK;
+}
+
+mmcl_status mmcl__solve(mmcl_context *context, size_t n, size_t m, double *a, double *b, double *log_abs_det)
+{
+    int    *pivots  = mmcl__alloc(context, n, sizeof *pivots);
+    double *columns = mmcl__alloc(context, n * m, sizeof *columns);
+    int     order = narrow(n), count = narrow(m), info = 0;
+    if (pivots != NULL && columns != NULL) {
+        dgetrf_(&order, &order, a, &order, pivots, &info); /* a column-major reader sees the transpose: solve with its transpose */
+        if (log_abs_det != NULL)
+            *log_abs_det = 0;
+        for (size_t i = 0; i < n && log_abs_det != NULL; i++)
+            *log_abs_det += log(fabs(a[i * n + i]));
+        if (info == 0 && m > 0) {
+            transpose(n, m, b, columns);
+            dgetrs_("T", &order, &count, a, &order, pivots, columns, &order, &info, 1);
+            transpose(m, n, columns, b);
+        }
+    }
+    bool failed = pivots == NULL || columns == NULL;
+    mmcl__free(context, pivots, n, sizeof *pivots);
+    mmcl__free(context, columns, n * m, sizeof *columns);
+    if (failed)
+        return MMCL_E_NOMEM;
+    return info == 0 ? MMCL_OK : mmcl__fail(context, MMCL_E_NUMERIC, "a %zu x %zu system is singular", n, n);
 }

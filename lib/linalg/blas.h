@@ -25,6 +25,7 @@ void mmcl__syrk_f64(size_t n, size_t rows, const double *a, size_t lda, double *
 
 double mmcl__dot_f64(size_t n, const double *a, const double *b);
 void   mmcl__axpy_f64(size_t n, double alpha, const double *x, double *y);
+void   mmcl__scale_f64(size_t n, double alpha, double *x);
 
 /* Copies the upper triangle of a [n, n] to the lower. */
 void mmcl__symmetrize(size_t n, double *a, size_t lda);
@@ -37,5 +38,11 @@ mmcl_status mmcl__eigsym(mmcl_context *context, size_t n, double *a, double *val
 
 /* Solves a x = b for symmetric positive definite a [n, n] (upper triangle read, overwritten) and b [n, m], in place. */
 mmcl_status mmcl__solve_spd(mmcl_context *context, size_t n, size_t m, double *a, double *b);
+
+/*
+ * Solves a x = b for general a [n, n] and b [n, m] in place; a is destroyed. *log_abs_det (may be NULL) receives log |det a|;
+ * m may be 0 when only that is wanted.
+ */
+mmcl_status mmcl__solve(mmcl_context *context, size_t n, size_t m, double *a, double *b, double *log_abs_det);
 
 #endif

@@ -19,12 +19,18 @@ typedef struct mmcl__step {
     double           *spectrum; /* [inputs] eigenvalues of the input's covariance */
 } mmcl__step;
 
-/* Neighbouring affine steps folded into one map, in the precision in which rows are mapped; or a normalisation. */
+/*
+ * Neighbouring affine steps folded into one map y = (x - mean) matrix^T, or a normalisation of rows. Both precisions are kept:
+ * float32 maps rows, float64 serves fits in float64.
+ */
 typedef struct mmcl__stage {
-    size_t inputs, outputs;
-    bool   normalize;
-    float *mean;   /* [inputs]; NULL: 0 */
-    float *matrix; /* [outputs, inputs]; NULL: identity */
+    size_t  inputs, outputs;
+    bool    normalize;
+    bool    identity;   /* matrix is NULL: only the mean is subtracted */
+    float  *mean_f32;   /* [inputs] */
+    float  *matrix_f32; /* [outputs, inputs] */
+    double *mean_f64;
+    double *matrix_f64;
 } mmcl__stage;
 
 struct mmcl_transform {
@@ -42,13 +48,15 @@ void        mmcl__transform_destroy(mmcl_transform *transform);
 
 /* Appends a step, its options checked and resolved and `start` copied. */
 mmcl_status mmcl__transform_add(mmcl_transform *transform, const mmcl_step_options *step);
+mmcl_status mmcl__transform_set_step(mmcl_transform *transform, size_t step, const mmcl_step_options *options);
 
 /* Appends the steps of a SPEC. */
 mmcl_status mmcl__transform_parse(mmcl_transform *transform, const char *spec);
 
 /*
  * Builds the stages from steps whose mean, matrix and info are filled in, for rows of `inputs` columns, and marks the chain as
- * fitted. On error the chain is unfitted.
+ * fitted. Checks that widths follow from step to step, and that within a run of affine steps only the first has a mean other
+ * than 0, which is what fitting gives and what folding relies on. On error the chain is unfitted.
  */
 mmcl_status mmcl__transform_finish(mmcl_transform *transform, size_t inputs);
 
@@ -59,9 +67,33 @@ void mmcl__transform_unfit(mmcl_transform *transform);
 mmcl_status mmcl__transform_clone(mmcl_transform **out, mmcl_context *context, const mmcl_transform *transform);
 
 mmcl_status mmcl__transform_fit(mmcl_transform *transform, const mmcl_matrix *parts, size_t n_parts, const mmcl_fit_options *options);
+mmcl_status mmcl__transform_fit_moments(mmcl_transform *transform, const mmcl_moments *moments);
+mmcl_status mmcl__transform_estimate(const mmcl_transform *transform, size_t rows, size_t cols, const mmcl_fit_options *options,
+                                     uint64_t *bytes);
 
 /* Concurrent on const; allocates nothing, sets no message. `bad` (may be NULL) receives the place of a NaN or infinity. */
 mmcl_status mmcl__transform_apply(const mmcl_transform *transform, const mmcl_matrix *rows, float *out, size_t out_stride,
                                   mmcl__place *bad);
+
+mmcl_status mmcl__transform_inverse(const mmcl_transform *transform, const mmcl_matrix *rows, float *out, size_t out_stride);
+
+/* The stage of an affine run, folded from steps[first] ... steps[last - 1]; allocates its maps. */
+mmcl_status mmcl__stage_fold(mmcl_context *context, mmcl__stage *stage, const mmcl__step *steps, size_t n_steps, size_t inputs);
+void        mmcl__stage_release(mmcl_context *context, mmcl__stage *stage);
+
+/*
+ * Sends `rows` rows through the stages: `a` holds them (dense, widths of the first stage) and is overwritten, `b` is a second
+ * buffer of the same size, rows * (the largest width); the result goes to out, `stride` elements a row, which overlaps neither.
+ */
+void mmcl__stages_run_f32(const mmcl__stage *stages, size_t n_stages, size_t rows, size_t cols, float *a, float *b, float *out,
+                          size_t stride);
+void mmcl__stages_run_f64(const mmcl__stage *stages, size_t n_stages, size_t rows, size_t cols, double *a, double *b, double *out,
+                          size_t stride);
+
+/* Largest width from the rows to the end of the stages. */
+size_t mmcl__stages_width(const mmcl__stage *stages, size_t n_stages, size_t cols);
+
+/* The pseudo-inverse [inputs, outputs] of a matrix [outputs, inputs] of full row rank. */
+mmcl_status mmcl__pseudo_inverse(mmcl_context *context, size_t outputs, size_t inputs, const double *matrix, double *out);
 
 #endif

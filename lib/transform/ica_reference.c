@@ -1,0 +1,51 @@
+/* Readable twins of the contrast kernels: the formulas in float64, with the C library's functions. */
+#include "transform/ica_kernels.h"
+
+#include <math.h>
+
+typedef struct point {
+    double psi, slope, density;
+} point;
+
+static point logcosh_at(double y, double alpha)
+{
+    double t = tanh(alpha * y);
+    return (point){t, alpha * (1 - t * t), fabs(y) + log1p(exp(-2 * alpha * fabs(y))) / alpha};
+}
+
+static point exp_at(double y, double alpha)
+{
+    double e = exp(-alpha * y * y / 2);
+    return (point){y * e, (1 - alpha * y * y) * e, -e / alpha};
+}
+
+static point cube_at(double y, double alpha)
+{
+    (void) alpha;
+    return (point){y * y * y, 3 * y * y, y * y * y * y / 4};
+}
+
+#define TWIN(name, REAL, at)                                                                                           \
+    static void name(size_t rows, size_t cols, REAL alpha, REAL *y, REAL *slope, REAL *density, REAL *curvature, REAL *square) \
+    {                                                                                                                  \
+        for (size_t i = 0; i < rows * cols; i++) {                                                                     \
+            point p = at((double) y[i], (double) alpha);                                                               \
+            slope[i % cols] += (REAL) p.slope;                                                                         \
+            if (density != NULL)                                                                                       \
+                density[i % cols] += (REAL) p.density;                                                                 \
+            if (curvature != NULL) {                                                                                   \
+                curvature[i] = (REAL) p.slope;                                                                         \
+                square[i]    = y[i] * y[i];                                                                            \
+            }                                                                                                          \
+            y[i] = (REAL) p.psi;                                                                                       \
+        }                                                                                                              \
+    }
+
+TWIN(logcosh_f32, float, logcosh_at)
+TWIN(exp_f32, float, exp_at)
+TWIN(cube_f32, float, cube_at)
+TWIN(logcosh_f64, double, logcosh_at)
+TWIN(exp_f64, double, exp_at)
+TWIN(cube_f64, double, cube_at)
+
+const mmcl__ica_kernels mmcl__ica_reference = {{logcosh_f32, exp_f32, cube_f32}, {logcosh_f64, exp_f64, cube_f64}};

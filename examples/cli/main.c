@@ -39,7 +39,7 @@ static int print_overview(void)
     printf("  %-12s %s\n", "help", "this list, or `mmcl help SUBCOMMAND`");
     printf("\nEvery subcommand takes:\n");
     args_print_help((const cli_option *const[]){common_options, NULL});
-    printf("\nExit status: 0 success, 1 a run-time error, 2 bad usage, 130 interrupted. `mmcl --version` tells the version.\n");
+    printf("\nExit status: 0 success, 1 a run-time error, 2 bad usage, 130 interrupted by Ctrl-C. `mmcl --version` tells the version.\n");
     return EXIT_OK;
 }
 

@@ -21,14 +21,21 @@ const cli_option common_options[] = {
 
 /* What the signal handler needs: a handler has no argument of its own. */
 static mmcl_context *volatile to_cancel;
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted; /* the signal; 0: none came */
 
 static void on_interrupt(int signal)
 {
-    (void) signal;
-    interrupted = 1;
+    interrupted = signal;
     if (to_cancel != NULL)
         mmcl_context_cancel(to_cancel);
+}
+
+/* The second signal finds the system's own handling again, and ends the process at once. One that is ignored stays ignored. */
+static void handle(int signal)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int) SA_RESETHAND}, before;
+    if (sigaction(signal, &action, &before) == 0 && before.sa_handler == SIG_IGN)
+        sigaction(signal, &before, NULL);
 }
 
 bool session_interrupted(void)
@@ -69,10 +76,8 @@ int session_begin(cli_session *session, const common_settings *common)
     if (status != MMCL_OK)
         return terminal_fail(EXIT_ERROR, "cannot start with %u threads: %s", options.threads, mmcl_status_string(status));
     to_cancel = session->context;
-    /* The second Ctrl-C finds the system's own handling again, and ends the process at once. */
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int) SA_RESETHAND};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    handle(SIGINT);
+    handle(SIGTERM);
     return EXIT_OK;
 }
 
@@ -92,7 +97,7 @@ uint32_t session_threads(const cli_session *session)
 static int fail_with(mmcl_status status, const char *where, const char *why)
 {
     if (interrupted || status == MMCL_E_CANCELLED)
-        return terminal_fail(EXIT_INTERRUPTED, "interrupted");
+        return terminal_fail(EXIT_SIGNAL + (interrupted ? interrupted : SIGINT), "interrupted");
     if (where == NULL || strstr(why, where) != NULL)
         return terminal_fail(EXIT_ERROR, "%s", why);
     return terminal_fail(EXIT_ERROR, "%s: %s", where, why);

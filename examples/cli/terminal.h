@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* What the command returns to the shell. */
-enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_SIGNAL = 128 /* plus its number: Ctrl-C gives 130 */ };
 
 #define TRY(expression)                                                                                                          \
     do {                                                                                                                         \

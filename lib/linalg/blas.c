@@ -76,6 +76,31 @@ void mmcl__gemm_f64(bool transpose_a, bool transpose_b, size_t m, size_t n, size
                 leading(ldb), beta, c, leading(ldc));
 }
 
+struct square {
+    bool          transpose_a, transpose_b;
+    size_t        k;
+    const double *a, *b;
+    double       *c;
+};
+
+#define SLICE 32 /* rows of the result that a task computes */
+
+static void square_slice(void *argument, size_t i, uint32_t worker)
+{
+    (void) worker;
+    const struct square *s = argument;
+    size_t               first = i * SLICE, rows = MMCL__MIN(SLICE, s->k - first);
+    mmcl__gemm_f64(s->transpose_a, s->transpose_b, rows, s->k, s->k, 1, s->transpose_a ? s->a + first : s->a + first * s->k, s->k,
+                   s->b, s->k, 0, s->c + first * s->k, s->k);
+}
+
+mmcl_status mmcl__square_gemm(const mmcl_context *context, bool transpose_a, bool transpose_b, size_t k, const double *a,
+                              const double *b, double *c)
+{
+    struct square square = {.transpose_a = transpose_a, .transpose_b = transpose_b, .k = k, .a = a, .b = b, .c = c};
+    return mmcl__parallel(context, (k + SLICE - 1) / SLICE, square_slice, &square);
+}
+
 void mmcl__syrk_f64(size_t n, size_t rows, const double *a, size_t lda, double *c, size_t ldc)
 {
     if (n == 0 || rows == 0)
@@ -140,10 +165,8 @@ mmcl_status mmcl__eigsym(mmcl_context *context, size_t n, double *a, double *val
     double *work  = mmcl__alloc(context, work_count, sizeof *work);
     int    *iwork = mmcl__alloc(context, iwork_count, sizeof *iwork);
     int     info = 0, order = narrow(n), lwork = narrow(work_count), liwork = narrow(iwork_count);
-    mmcl_status status = MMCL_OK;
-    if (work == NULL || iwork == NULL)
-        status = MMCL_E_NOMEM;
-    else /* our upper triangle is the lower one of a column-major reader */
+    mmcl_status status = work == NULL || iwork == NULL ? MMCL_E_NOMEM : MMCL_OK;
+    if (status == MMCL_OK) /* our upper triangle is the lower one of a column-major reader */
         dsyevd_("V", "L", &order, a, &order, values, work, &lwork, iwork, &liwork, &info, 1, 1);
     mmcl__free(context, work, work_count, sizeof *work);
     mmcl__free(context, iwork, iwork_count, sizeof *iwork);

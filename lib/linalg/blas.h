@@ -20,6 +20,10 @@ void mmcl__gemm_f32(bool transpose_a, bool transpose_b, size_t m, size_t n, size
 void mmcl__gemm_f64(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
                     const double *b, size_t ldb, double beta, double *c, size_t ldc);
 
+/* As mmcl__gemm_f64 for square matrices [k, k] with beta 0, over the context's threads: the rows are split in the same way for any number. */
+mmcl_status mmcl__square_gemm(const mmcl_context *context, bool transpose_a, bool transpose_b, size_t k, const double *a,
+                              const double *b, double *c);
+
 /* Upper triangle of c [n, n] += a^T a, a [rows, n]. */
 void mmcl__syrk_f64(size_t n, size_t rows, const double *a, size_t lda, double *c, size_t ldc);
 

@@ -29,26 +29,27 @@ bool mmcl__is_super(mmcl_ica_contrast contrast, double slope, double psi_y)
     return (slope > psi_y) == (contrast != MMCL_CONTRAST_CUBE);
 }
 
+/* gram [k, k], scaled [k, k] and values [k] are scratch. */
+static mmcl_status decorrelate(mmcl_context *context, size_t k, double *w, double *gram, double *scaled, double *values)
+{
+    MMCL__TRY(mmcl__square_gemm(context, false, true, k, w, w, gram));
+    MMCL__TRY(mmcl__eigsym(context, k, gram, values));
+    if (values[k - 1] <= 0)
+        return mmcl__fail(context, MMCL_E_NUMERIC, "the rows of the unmixing matrix are linearly dependent");
+    /* With the eigenvectors as rows of V: (W W^T)^(-1/2) W = V^T diag(1 / sqrt(values)) V W. */
+    MMCL__TRY(mmcl__square_gemm(context, false, false, k, gram, w, scaled));
+    for (size_t i = 0; i < k; i++)
+        mmcl__scale_f64(k, 1 / sqrt(values[i]), scaled + i * k);
+    return mmcl__square_gemm(context, true, false, k, gram, scaled, w);
+}
+
 mmcl_status mmcl__decorrelate(mmcl_context *context, size_t k, double *w)
 {
-    size_t      cells = k * k;
-    double     *block = mmcl__alloc(context, 2 * cells + k, sizeof *block), *gram = block, *scaled = block + cells,
-           *values    = block + 2 * cells;
-    if (block == NULL)
-        return MMCL_E_NOMEM;
-    mmcl__gemm_f64(false, true, k, k, k, 1, w, k, w, k, 0, gram, k);
-    mmcl_status status = mmcl__eigsym(context, k, gram, values);
-    if (status == MMCL_OK && values[k - 1] <= 0)
-        status = mmcl__fail(context, MMCL_E_NUMERIC, "the rows of the unmixing matrix are linearly dependent");
-    if (status == MMCL_OK) {
-        /* With the eigenvectors as rows of V: (W W^T)^(-1/2) W = V^T diag(1 / sqrt(values)) V W. */
-        mmcl__gemm_f64(false, false, k, k, k, 1, gram, k, w, k, 0, scaled, k);
-        for (size_t i = 0; i < k; i++)
-            for (size_t j = 0; j < k; j++)
-                scaled[i * k + j] /= sqrt(values[i]);
-        mmcl__gemm_f64(true, false, k, k, k, 1, gram, k, scaled, k, 0, w, k);
-    }
-    mmcl__free(context, block, 2 * cells + k, sizeof *block);
+    size_t      count = 2 * k * k + k;
+    double     *block = mmcl__alloc(context, count, sizeof *block);
+    mmcl_status status =
+        block == NULL ? MMCL_E_NOMEM : decorrelate(context, k, w, block, block + k * k, block + 2 * k * k);
+    mmcl__free(context, block, count, sizeof *block);
     return status;
 }
 

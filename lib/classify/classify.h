@@ -1,0 +1,34 @@
+/* Scores and classes of rows from any source, in tiles on the stack: what every concurrent-on-const function of a head runs. */
+#ifndef MMCL_CLASSIFY_CLASSIFY_H
+#define MMCL_CLASSIFY_CLASSIFY_H
+
+#include "classify/classifier.h"
+
+/* Where features come from: fills `out` [n, inputs] with rows first ... first + n - 1. Allocates nothing, sets no message. */
+typedef struct mmcl__source {
+    mmcl_status (*read)(const struct mmcl__source *source, size_t first, size_t n, float *out, mmcl__place *bad);
+    const mmcl_matrix    *rows;
+    const mmcl_transform *transform; /* for sources that map the rows first */
+} mmcl__source;
+
+/* Rows as they are. */
+mmcl__source mmcl__source_of(const mmcl_matrix *rows);
+
+/* What is wanted of each row; NULL: not wanted. */
+typedef struct mmcl__wanted {
+    const uint8_t *mask;    /* [classes] 1: may be answered; NULL: all */
+    int64_t       *classes; /* [rows] */
+    float         *scores;  /* [rows, classes] */
+    size_t         stride;  /* of scores */
+    const int64_t *labels;  /* [rows], compared with the answers */
+    size_t         correct; /* receives the number of equal ones */
+    mmcl__place    bad;     /* receives the place of a NaN or infinity */
+} mmcl__wanted;
+
+mmcl_status mmcl__classify(const mmcl_classifier *classifier, const mmcl__source *source, mmcl__wanted *wanted);
+
+/* Share of rows answered as labelled. Sets the message on error; `name` is the argument's. */
+mmcl_status mmcl__accuracy(mmcl_context *context, const mmcl_classifier *classifier, const mmcl__source *source,
+                           const int64_t *labels, const uint8_t *mask, const char *name, double *accuracy);
+
+#endif

@@ -1,0 +1,189 @@
+#include "classify/softmax.h"
+
+#include "linalg/blas.h"
+#include "linalg/convert.h"
+
+#include <string.h>
+
+#define TILE_SCORES ((size_t) 1 << 18) /* floats of a tile's scores: 1 MiB, which a core's second-level cache holds */
+#define TILE_LEAST 32
+#define TILE_MOST 512
+#define FLUSH_ROWS 2048                /* rows whose gradient is summed in float32 before it is added in float64 */
+#define CHUNK ((size_t) 1 << 14)       /* parameters that a task of the reduction takes */
+
+static size_t weights_of(const mmcl__softmax *softmax)
+{
+    return softmax->classes * softmax->inputs;
+}
+
+size_t mmcl__softmax_size(const mmcl__softmax *softmax)
+{
+    return softmax->classes * (softmax->inputs + 1);
+}
+
+static size_t chunks_of(const mmcl__softmax *softmax)
+{
+    return (mmcl__softmax_size(softmax) + CHUNK - 1) / CHUNK;
+}
+
+/* ------------------------------------------------------------------------------------------------------ workspace --- */
+
+/* A worker's scratch: the scores, the column sums, and a tile of rows that has to be widened. */
+static size_t scratch_size(const mmcl__softmax *softmax)
+{
+    size_t wide = MMCL__MAX(softmax->tile / 2, 1);
+    return wide * softmax->classes + softmax->classes + (softmax->stored == MMCL_PRECISION_F32 ? wide * softmax->inputs : 0);
+}
+
+static bool allocate(mmcl__softmax *softmax)
+{
+    mmcl_context *context = softmax->context;
+    size_t        size = mmcl__softmax_size(softmax), lanes = softmax->lanes.count;
+    softmax->narrow  = mmcl__alloc(context, size, sizeof *softmax->narrow);
+    softmax->scratch = mmcl__alloc(context, softmax->workers * softmax->scratch_size, sizeof *softmax->scratch);
+    softmax->sums    = mmcl__alloc(context, lanes * size, sizeof *softmax->sums);
+    softmax->parts   = mmcl__alloc(context, lanes * weights_of(softmax), sizeof *softmax->parts);
+    softmax->totals  = mmcl__alloc(context, lanes * 2, sizeof *softmax->totals);
+    softmax->squares = mmcl__alloc(context, chunks_of(softmax), sizeof *softmax->squares);
+    return softmax->narrow != NULL && softmax->scratch != NULL && softmax->sums != NULL && softmax->parts != NULL &&
+           softmax->totals != NULL && softmax->squares != NULL;
+}
+
+mmcl_status mmcl__softmax_open(mmcl__softmax *softmax, mmcl_context *context, size_t rows, size_t inputs, size_t classes,
+                               const void *x, mmcl_precision stored, const int32_t *labels)
+{
+    *softmax = (mmcl__softmax){.context = context, .rows = rows, .inputs = inputs, .classes = classes, .x = x, .stored = stored,
+                               .labels = labels, .workers = mmcl__width(context)};
+    size_t size  = mmcl__softmax_size(softmax);
+    size_t share = TILE_SCORES / classes / TILE_LEAST * TILE_LEAST;
+    softmax->tile  = MMCL__MIN(MMCL__MAX(share, TILE_LEAST), TILE_MOST);
+    softmax->lanes = mmcl__lanes_of(rows, size * (sizeof(double) + sizeof(float)));
+    softmax->scratch_size = scratch_size(softmax);
+    if (allocate(softmax))
+        return MMCL_OK;
+    mmcl__softmax_close(softmax);
+    return MMCL_E_NOMEM;
+}
+
+void mmcl__softmax_close(mmcl__softmax *softmax)
+{
+    mmcl_context *context = softmax->context;
+    size_t        size = mmcl__softmax_size(softmax), lanes = softmax->lanes.count;
+    mmcl__free(context, softmax->narrow, size, sizeof *softmax->narrow);
+    mmcl__free(context, softmax->scratch, softmax->workers * softmax->scratch_size, sizeof *softmax->scratch);
+    mmcl__free(context, softmax->sums, lanes * size, sizeof *softmax->sums);
+    mmcl__free(context, softmax->parts, lanes * weights_of(softmax), sizeof *softmax->parts);
+    mmcl__free(context, softmax->totals, lanes * 2, sizeof *softmax->totals);
+    mmcl__free(context, softmax->squares, chunks_of(softmax), sizeof *softmax->squares);
+    *softmax = (mmcl__softmax){.context = context};
+}
+
+/* ----------------------------------------------------------------------------------------------------------- lanes --- */
+
+struct pass {
+    mmcl__softmax *softmax;
+    double         c;
+    const double  *parameters;
+    double        *gradient;
+};
+
+static void add_f32(size_t n, const float *restrict in, double *restrict out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] += (double) in[i];
+}
+
+static void lane_f32(void *argument, size_t lane, uint32_t worker)
+{
+    const struct pass *pass    = argument;
+    mmcl__softmax     *softmax = pass->softmax;
+    size_t             d = softmax->inputs, k = softmax->classes, weights = weights_of(softmax);
+    size_t             first = mmcl__lane_begin(&softmax->lanes, lane), end = mmcl__lane_begin(&softmax->lanes, lane + 1);
+    double            *sums = softmax->sums + lane * mmcl__softmax_size(softmax), *totals = softmax->totals + 2 * lane;
+    float             *part = softmax->parts + lane * weights, *scores = (float *) (softmax->scratch + worker * softmax->scratch_size);
+    float             *columns = scores + softmax->tile * k;
+    memset(sums, 0, mmcl__softmax_size(softmax) * sizeof *sums);
+    totals[0] = totals[1] = 0;
+    for (size_t i = first, n, pending = 0; i < end; i += n) {
+        n              = MMCL__MIN(softmax->tile, end - i);
+        const float *x = (const float *) softmax->x + i * d;
+        mmcl__gemm_f32(false, true, n, k, d, 1, x, d, softmax->narrow, d, 0, scores, k);
+        memset(columns, 0, k * sizeof *columns);
+        mmcl__softmax_kernel()->f32(n, k, softmax->labels + i, softmax->narrow + weights, scores, columns, &totals[0], &totals[1]);
+        mmcl__gemm_f32(true, false, k, d, n, 1, scores, k, x, d, pending > 0, part, d);
+        add_f32(k, columns, sums + weights);
+        pending += n;
+        if (pending >= FLUSH_ROWS || i + n == end) {
+            add_f32(weights, part, sums);
+            pending = 0;
+        }
+    }
+}
+
+static void lane_f64(void *argument, size_t lane, uint32_t worker)
+{
+    const struct pass *pass    = argument;
+    mmcl__softmax     *softmax = pass->softmax;
+    size_t             d = softmax->inputs, k = softmax->classes, weights = weights_of(softmax), tile = MMCL__MAX(softmax->tile / 2, 1);
+    size_t             first = mmcl__lane_begin(&softmax->lanes, lane), end = mmcl__lane_begin(&softmax->lanes, lane + 1);
+    double            *sums = softmax->sums + lane * mmcl__softmax_size(softmax), *totals = softmax->totals + 2 * lane;
+    double            *scores = softmax->scratch + worker * softmax->scratch_size, *wide = scores + tile * k + k;
+    memset(sums, 0, mmcl__softmax_size(softmax) * sizeof *sums);
+    totals[0] = totals[1] = 0;
+    for (size_t i = first, n; i < end; i += n) {
+        n               = MMCL__MIN(tile, end - i);
+        const double *x = (const double *) softmax->x + i * d;
+        if (softmax->stored == MMCL_PRECISION_F32) {
+            mmcl__convert()->f32_to_f64(n * d, (const float *) softmax->x + i * d, wide);
+            x = wide;
+        }
+        mmcl__gemm_f64(false, true, n, k, d, 1, x, d, pass->parameters, d, 0, scores, k);
+        mmcl__softmax_kernel()->f64(n, k, softmax->labels + i, pass->parameters + weights, scores, sums + weights, &totals[0],
+                                    &totals[1]);
+        mmcl__gemm_f64(true, false, k, d, n, 1, scores, k, x, d, 1, sums, d);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------- reduction --- */
+
+/* gradient = c sum over lanes + the penalty's gradient, for one chunk of the parameters. */
+static void reduce(void *argument, size_t chunk, uint32_t worker)
+{
+    (void) worker;
+    const struct pass   *pass    = argument;
+    const mmcl__softmax *softmax = pass->softmax;
+    size_t size = mmcl__softmax_size(softmax), first = chunk * CHUNK, end = MMCL__MIN(first + CHUNK, size);
+    size_t penalised = MMCL__MAX(MMCL__MIN(weights_of(softmax), end), first);
+    double *restrict gradient = pass->gradient;
+    memcpy(gradient + first, softmax->sums + first, (end - first) * sizeof *gradient);
+    for (size_t lane = 1; lane < softmax->lanes.count; lane++) {
+        const double *restrict sums = softmax->sums + lane * size;
+        for (size_t p = first; p < end; p++)
+            gradient[p] += sums[p];
+    }
+    for (size_t p = first; p < end; p++)
+        gradient[p] *= pass->c;
+    for (size_t p = first; p < penalised; p++)
+        gradient[p] += pass->parameters[p];
+    softmax->squares[chunk] = mmcl__dot_f64(penalised - first, pass->parameters + first, pass->parameters + first);
+}
+
+mmcl_status mmcl__softmax_pass(mmcl__softmax *softmax, mmcl_precision precision, double c, const double *parameters,
+                               double *gradient, mmcl__softmax_value *value)
+{
+    struct pass pass   = {.softmax = softmax, .c = c, .parameters = parameters, .gradient = gradient};
+    bool        narrow = precision == MMCL_PRECISION_F32 && softmax->stored == MMCL_PRECISION_F32;
+    if (narrow)
+        mmcl__convert()->f64_to_f32(mmcl__softmax_size(softmax), parameters, softmax->narrow);
+    MMCL__TRY(mmcl__parallel(softmax->context, softmax->lanes.count, narrow ? lane_f32 : lane_f64, &pass));
+    MMCL__TRY(mmcl__parallel(softmax->context, chunks_of(softmax), reduce, &pass));
+    double loss = 0, spread = 0, squares = 0;
+    for (size_t lane = 0; lane < softmax->lanes.count; lane++) {
+        loss += softmax->totals[2 * lane];
+        spread += softmax->totals[2 * lane + 1];
+    }
+    for (size_t chunk = 0; chunk < chunks_of(softmax); chunk++)
+        squares += softmax->squares[chunk];
+    *value = (mmcl__softmax_value){.objective = c * loss + 0.5 * squares, .spread = spread};
+    return MMCL_OK;
+}

@@ -1,0 +1,66 @@
+/*
+ * The data term of multinomial logistic regression, sum_i -log p(label_i | x_i), with its gradient: tiles of rows, each of which
+ * becomes scores, then residuals p - y in place, then a product with the rows. No more than a tile of scores exists per worker.
+ */
+#ifndef MMCL_CLASSIFY_SOFTMAX_H
+#define MMCL_CLASSIFY_SOFTMAX_H
+
+#include "core/core.h"
+#include "linalg/isa.h"
+
+#include <mmcl/transform.h>
+
+/*
+ * In: scores [rows, classes] without bias. Out: residuals p - y in their place; column_sums [classes] += the sums of the columns;
+ * loss += sum_i -log p(label_i); spread += sum_i sum_k p_ik (1 - p_ik), the trace of the softmax's second derivative.
+ *
+ * Everything is relative to the label's score: -log p = log1p(t) with t = sum over the other classes of exp(s_k - s_label), and
+ * p_label - 1 = -t / (1 + t), so both keep their relative precision when a row is fitted almost perfectly.
+ */
+typedef struct mmcl__softmax_kernels {
+    void (*f32)(size_t rows, size_t classes, const int32_t *labels, const float *bias, float *scores, float *column_sums,
+                double *loss, double *spread);
+    void (*f64)(size_t rows, size_t classes, const int32_t *labels, const double *bias, double *scores, double *column_sums,
+                double *loss, double *spread);
+} mmcl__softmax_kernels;
+
+MMCL__ISA_TABLE(mmcl__softmax_kernels, mmcl__softmax_kernel)
+extern const mmcl__softmax_kernels mmcl__softmax_reference;
+
+/* Rows, labels and the workspace of a pass over them. Parameters are weights [classes, inputs] followed by intercepts [classes]. */
+typedef struct mmcl__softmax {
+    mmcl_context  *context;
+    size_t         rows, inputs, classes;
+    const void    *x;        /* [rows, inputs] */
+    mmcl_precision stored;   /* type of x */
+    const int32_t *labels;   /* [rows] */
+    mmcl__lanes    lanes;
+    size_t         tile;     /* rows of a float32 tile; float64 takes half as many */
+    size_t         workers;
+    float         *narrow;   /* [classes * inputs + classes] the parameters, rounded */
+    double        *scratch;  /* [workers, scratch_size] */
+    size_t         scratch_size;
+    double        *sums;     /* [lanes, classes * inputs + classes] */
+    float         *parts;    /* [lanes, classes * inputs] */
+    double        *totals;   /* [lanes, 2] loss and spread */
+    double        *squares;  /* [chunks] of the penalty */
+} mmcl__softmax;
+
+/* Value of the objective at some parameters. */
+typedef struct mmcl__softmax_value {
+    double objective; /* c loss + 1/2 |W|^2 */
+    double spread;    /* see above */
+} mmcl__softmax_value;
+
+mmcl_status mmcl__softmax_open(mmcl__softmax *softmax, mmcl_context *context, size_t rows, size_t inputs, size_t classes,
+                               const void *x, mmcl_precision stored, const int32_t *labels);
+void        mmcl__softmax_close(mmcl__softmax *softmax);
+
+/* Parameters in all: classes * (inputs + 1). */
+size_t mmcl__softmax_size(const mmcl__softmax *softmax);
+
+/* One pass: the objective c loss + 1/2 |W|^2 and its gradient, with products in `precision`. Allocates nothing. */
+mmcl_status mmcl__softmax_pass(mmcl__softmax *softmax, mmcl_precision precision, double c, const double *parameters,
+                               double *gradient, mmcl__softmax_value *value);
+
+#endif

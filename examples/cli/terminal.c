@@ -108,9 +108,7 @@ static void draw_bar(const char *text, uint64_t step, uint64_t total)
     cells[BAR_CELLS] = '\0';
     if (total > 0)
         memset(cells, '#', (size_t) (BAR_CELLS * fmin(1, (double) step / (double) total)));
-    char line[80];
-    snprintf(line, sizeof line, "[%s] %s", cells, text);
-    fprintf(stderr, "\r%s\033[K", line);
+    fprintf(stderr, "\r[%s] %.50s\033[K", cells, text); /* within 80 columns */
     fflush(stderr);
     front.drawn = true;
 }

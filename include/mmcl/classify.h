@@ -102,7 +102,10 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_logreg_search(mmcl_classifier **out, mmcl_c
 
 /* ---------------------------------------------------------------------------------------------------- classifiers --- */
 
-/* A linear classifier from given weights [classes, inputs] and intercepts [classes] (NULL: 0), copied. Errors: INVAL, NUMERIC, NOMEM. */
+/*
+ * A linear classifier from given weights [classes, inputs] and intercepts [classes] (NULL: 0), copied.
+ * Thread class: exclusive. Errors: MMCL_E_INVAL, MMCL_E_NUMERIC, MMCL_E_NOMEM.
+ */
 MMCL_API MMCL_CHECK mmcl_status mmcl_classifier_create_linear(mmcl_classifier **out, mmcl_context *context, size_t classes,
                                                               size_t inputs, const double *weights, const double *intercepts);
 
@@ -130,7 +133,10 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_classifier_scores(const mmcl_classifier *cl
 MMCL_API MMCL_CHECK mmcl_status mmcl_classifier_predict(const mmcl_classifier *classifier, const mmcl_matrix *rows,
                                                         const uint8_t *mask, int64_t *out);
 
-/* Share of rows that mmcl_classifier_predict gets right, 0 to 1. Labels may be any of 0 ... classes - 1. */
+/*
+ * Share of rows that mmcl_classifier_predict gets right, 0 to 1. Labels may be any of 0 ... classes - 1.
+ * Otherwise as mmcl_classifier_predict.
+ */
 MMCL_API MMCL_CHECK mmcl_status mmcl_classifier_accuracy(const mmcl_classifier *classifier, const mmcl_labelled *test,
                                                          const uint8_t *mask, double *accuracy);
 

@@ -186,12 +186,15 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_transform_fit_moments(mmcl_transform *trans
 /*
  * Peak bytes that mmcl_transform_fit will take from the allocator for `rows` rows of `cols` columns, within a few percent from
  * above. BLAS keeps buffers of its own beside it.
- * Thread class: concurrent on const. Allocates nothing. Errors: MMCL_E_INVAL.
+ * Thread class: concurrent on const. Allocates nothing. Errors: MMCL_E_INVAL, MMCL_E_ABI.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_transform_estimate(const mmcl_transform *transform, size_t rows, size_t cols,
                                                         const mmcl_fit_options *options, uint64_t *bytes);
 
-/* 1 when fitted, otherwise 0. A chain of raw and normalize steps counts as fitted only after a fit, which sets its width. */
+/*
+ * 1 when fitted, otherwise 0. A chain of raw and normalize steps counts as fitted only after a fit, which sets its width.
+ * Thread class: concurrent on const.
+ */
 MMCL_API uint32_t mmcl_transform_is_fitted(const mmcl_transform *transform);
 
 /* Columns in and out of a fitted chain (either pointer may be NULL). Errors: MMCL_E_STATE. Thread class: concurrent on const. */
@@ -266,7 +269,10 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_transform_load(mmcl_transform **out, mmcl_c
 
 /* ------------------------------------------------------------------------------------------------------- moments --- */
 
-/* An empty accumulator for rows of `cols` columns. Allocates: 8 cols^2 bytes. Errors: MMCL_E_INVAL, MMCL_E_NOMEM. */
+/*
+ * An empty accumulator for rows of `cols` columns. Thread class: exclusive. Allocates: 8 cols^2 bytes.
+ * Errors: MMCL_E_INVAL, MMCL_E_NOMEM.
+ */
 MMCL_API MMCL_CHECK mmcl_status mmcl_moments_create(mmcl_moments **out, mmcl_context *context, size_t cols);
 
 /* Ends the handle. NULL is fine. Thread class: exclusive. */

@@ -77,10 +77,11 @@ mmcl_status mmcl_transform_fit_moments(mmcl_transform *transform, const mmcl_mom
 mmcl_status mmcl_transform_estimate(const mmcl_transform *transform, size_t rows, size_t cols, const mmcl_fit_options *options,
                                     uint64_t *bytes)
 {
-    if (transform == NULL || bytes == NULL || rows == 0 || cols == 0 || cols > MMCL_MAX_COLUMNS ||
-        (options != NULL && options->struct_size < MMCL__V1(mmcl_fit_options, cache_bytes)))
+    mmcl_fit_options ours;
+    if (transform == NULL || bytes == NULL || rows == 0 || cols == 0 || cols > MMCL_MAX_COLUMNS)
         return MMCL_E_INVAL;
-    return mmcl__transform_estimate(transform, rows, cols, options, bytes);
+    MMCL__TRY(mmcl__import(NULL, &ours, sizeof ours, MMCL__V1(mmcl_fit_options, cache_bytes), options, "mmcl_fit_options"));
+    return mmcl__transform_estimate(transform, rows, cols, &ours, bytes);
 }
 
 uint32_t mmcl_transform_is_fitted(const mmcl_transform *transform)

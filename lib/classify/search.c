@@ -190,7 +190,7 @@ mmcl_status mmcl__logreg_search(mmcl_classifier **out, mmcl_context *context, co
     struct search search = {.val = val, .options = options};
     double        began  = mmcl__seconds();
     MMCL__TRY(mmcl__labels_check(context, val, classes, "val"));
-    mmcl__begin(&search.operation, context, "search for C", options->grid_count + options->steps);
+    mmcl__begin(&search.operation, context, "search for C", options->grid_count + options->steps + 1);
     mmcl_status status = open_and_run(&search, context, train, classes, out, info);
     info->seconds      = mmcl__seconds() - began;
     return mmcl__end(&search.operation, status);

@@ -8,6 +8,7 @@
 #define TILE_SCORES ((size_t) 1 << 18) /* floats of a tile's scores: 1 MiB, which a core's second-level cache holds */
 #define TILE_LEAST 32
 #define TILE_MOST 512
+#define LANE_LEAST 400                 /* rows that are worth a gradient of their own */
 #define FLUSH_ROWS 2048                /* rows whose gradient is summed in float32 before it is added in float64 */
 #define CHUNK ((size_t) 1 << 14)       /* parameters that a task of the reduction takes */
 
@@ -58,6 +59,7 @@ mmcl_status mmcl__softmax_open(mmcl__softmax *softmax, mmcl_context *context, si
     size_t share = TILE_SCORES / classes / TILE_LEAST * TILE_LEAST;
     softmax->tile  = MMCL__MIN(MMCL__MAX(share, TILE_LEAST), TILE_MOST);
     softmax->lanes = mmcl__lanes_of(rows, size * (sizeof(double) + sizeof(float)));
+    softmax->lanes.count = MMCL__MIN(softmax->lanes.count, (rows + LANE_LEAST - 1) / LANE_LEAST);
     softmax->scratch_size = scratch_size(softmax);
     if (allocate(softmax))
         return MMCL_OK;

@@ -75,6 +75,8 @@ void mmcl__context_destroy(mmcl_context *context)
 mmcl_status mmcl__fail(mmcl_context *context, mmcl_status status, const char *format, ...)
 {
     va_list arguments;
+    if (context == NULL)
+        return status;
     va_start(arguments, format);
     vsnprintf(context->message, sizeof context->message, format, arguments);
     va_end(arguments);

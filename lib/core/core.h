@@ -53,7 +53,7 @@ struct mmcl_context {
 mmcl_status mmcl__context_create(mmcl_context **out, const mmcl_context_options *options, mmcl__hooks hooks);
 void        mmcl__context_destroy(mmcl_context *context);
 
-/* Sets the message and returns `status`. */
+/* Sets the message and returns `status`. `context` NULL, in functions that may run concurrently: status only. */
 mmcl_status mmcl__fail(mmcl_context *context, mmcl_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -239,10 +239,11 @@ static mmcl_status move(struct picard *p, double step)
         mmcl__gemm_f64(false, false, k, k, k, step, p->direction, k, w, k, 1, p->trial_w, k);
         return MMCL_OK;
     }
-    memcpy(p->trial_w, w, p->cells * sizeof *w);
-    mmcl__gemm_f64(false, false, k, k, k, step / 2, p->direction, k, w, k, 1, p->trial_w, k);
-    for (size_t i = 0; i < p->cells; i++)
+    MMCL__TRY(mmcl__square_gemm(p->rows->context, false, false, k, p->direction, w, p->trial_w));
+    for (size_t i = 0; i < p->cells; i++) {
+        p->trial_w[i] = w[i] + step / 2 * p->trial_w[i];
         d[i] = -step / 2 * p->direction[i];
+    }
     for (size_t i = 0; i < k; i++)
         d[i * k + i] += 1;
     return mmcl__solve(p->rows->context, k, k, d, p->trial_w, NULL);

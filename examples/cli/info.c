@@ -1,0 +1,190 @@
+/* mmcl info: what is in a file. */
+#include "memory.h"
+#include "output.h"
+#include "session.h"
+#include "steps.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct settings {
+    common_settings common;
+} settings;
+
+static const cli_option options[] = {{0}};
+
+typedef struct run {
+    cli_session          *session;
+    const char           *path;
+    mmcl_archive         *archive;
+    mmcl_array_info      *arrays;    /* [count] */
+    size_t                count;
+    mmcl_pipeline        *pipeline;  /* when the file is one */
+    mmcl_transform       *own;       /* when the file is a model */
+    const mmcl_transform *transform; /* the model, or the pipeline's; NULL: none */
+} run;
+
+static int read_arrays(run *r)
+{
+    r->count  = mmcl_archive_count(r->archive);
+    r->arrays = memory_array(r->count, sizeof *r->arrays);
+    for (size_t i = 0; i < r->count; i++) {
+        mmcl_array *array  = NULL;
+        const char *key    = mmcl_archive_key(r->archive, i);
+        mmcl_status status = mmcl_archive_array(&array, r->archive, key);
+        r->arrays[i]       = (mmcl_array_info){.struct_size = sizeof r->arrays[i]};
+        if (status != MMCL_OK)
+            return session_fail(r->session, status, r->path);
+        status = mmcl_array_get_info(array, &r->arrays[i]);
+        mmcl_array_destroy(array);
+        if (status != MMCL_OK)
+            return session_fail_status(r->session, status, r->path);
+    }
+    return EXIT_OK;
+}
+
+/* A pipeline, a model, or neither: only a damaged or newer one of them is an error. */
+static int read_model(run *r)
+{
+    mmcl_context *context = r->session->context;
+    mmcl_status   status  = mmcl_pipeline_load(&r->pipeline, context, r->path, NULL);
+    if (status == MMCL_OK)
+        r->transform = mmcl_pipeline_transform(r->pipeline);
+    else
+        status = mmcl_transform_load(&r->own, context, r->path, NULL);
+    if (r->own != NULL)
+        r->transform = r->own;
+    if (status == MMCL_E_VERSION || status == MMCL_E_NOMEM)
+        return session_fail(r->session, status, r->path);
+    return EXIT_OK;
+}
+
+static const char *kind_of(const run *r)
+{
+    if (r->pipeline != NULL)
+        return "pipeline";
+    return r->own != NULL ? "transform" : "arrays";
+}
+
+static void print_array(const char *key, const mmcl_array_info *info)
+{
+    char shape[160] = "scalar";
+    int  used       = 0;
+    for (uint32_t i = 0; i < info->dimensions && used < 140; i++)
+        used += snprintf(shape + used, sizeof shape - (size_t) used, "%s%llu", i > 0 ? " x " : "", (unsigned long long) info->shape[i]);
+    printf("  %-20s %-10s %-22s%s%s%s%s\n", key[0] != '\0' ? key : "(the array)", mmcl_dtype_name(info->dtype), shape,
+           info->fortran ? " column-major" : "", info->swapped ? " other byte order" : "", info->mapped ? " mapped" : "",
+           info->compressed ? " compressed" : "");
+}
+
+static void print_report(const run *r)
+{
+    size_t    inputs = 0, outputs = 0, classes = 0;
+    step_list steps = steps_of(r->transform);
+    if (r->pipeline != NULL && mmcl_classifier_shape(mmcl_pipeline_classifier(r->pipeline), &inputs, &classes) == MMCL_OK)
+        printf("%s: pipeline, %zu classes%s, classifier on %zu columns\n", r->path, classes,
+               mmcl_pipeline_class_name(r->pipeline, 0) != NULL ? " with names" : "", inputs);
+    else
+        printf("%s: %s\n", r->path, kind_of(r));
+    if (r->transform != NULL && mmcl_transform_shape(r->transform, &inputs, &outputs) == MMCL_OK) {
+        printf("transform from %zu to %zu columns:\n", inputs, outputs);
+        steps_print(&steps);
+    }
+    printf("%zu array%s:\n", r->count, r->count == 1 ? "" : "s");
+    for (size_t i = 0; i < r->count; i++)
+        print_array(mmcl_archive_key(r->archive, i), &r->arrays[i]);
+}
+
+static void write_array(json_writer *out, const char *key, const mmcl_array_info *info)
+{
+    json_open_object(out, NULL);
+    json_text(out, "key", key);
+    json_text(out, "dtype", mmcl_dtype_name(info->dtype));
+    json_open_list(out, "shape");
+    for (uint32_t i = 0; i < info->dimensions; i++)
+        json_count(out, NULL, info->shape[i]);
+    json_close(out);
+    json_count(out, "element_bytes", info->element_bytes);
+    json_flag(out, "fortran", info->fortran != 0);
+    json_flag(out, "swapped", info->swapped != 0);
+    json_flag(out, "mapped", info->mapped != 0);
+    json_flag(out, "compressed", info->compressed != 0);
+    json_close(out);
+}
+
+static void write_json(const run *r, json_writer *out)
+{
+    size_t    inputs = 0, outputs = 0, classes = 0;
+    step_list steps = steps_of(r->transform);
+    session_open_json(r->session, out, "info");
+    json_text(out, "file", r->path);
+    json_text(out, "kind", kind_of(r));
+    json_open_list(out, "arrays");
+    for (size_t i = 0; i < r->count; i++)
+        write_array(out, mmcl_archive_key(r->archive, i), &r->arrays[i]);
+    json_close(out);
+    if (r->pipeline != NULL && mmcl_classifier_shape(mmcl_pipeline_classifier(r->pipeline), &inputs, &classes) == MMCL_OK) {
+        json_count(out, "classifier_inputs", inputs);
+        json_count(out, "classes", classes);
+        json_open_list(out, "classnames");
+        for (size_t i = 0; i < classes && mmcl_pipeline_class_name(r->pipeline, i) != NULL; i++)
+            json_text(out, NULL, mmcl_pipeline_class_name(r->pipeline, i));
+        json_close(out);
+    }
+    if (r->transform != NULL && mmcl_transform_shape(r->transform, &inputs, &outputs) == MMCL_OK) {
+        json_count(out, "inputs", inputs);
+        json_count(out, "outputs", outputs);
+            steps_write_json(out, "steps", &steps);
+    }
+    json_close(out);
+}
+
+static int work(run *r, const char *json_path, text_output *json)
+{
+    TRY(output_open(json, "json", json_path));
+    mmcl_status status = mmcl_archive_open(&r->archive, r->session->context, r->path, NULL);
+    if (status != MMCL_OK)
+        return session_fail(r->session, status, r->path);
+    TRY(read_arrays(r));
+    TRY(read_model(r));
+    terminal_flush_notes();
+    if (json->file != stdout)
+        print_report(r);
+    if (json->file == NULL)
+        return EXIT_OK;
+    json_writer text = {0};
+    write_json(r, &text);
+    fputs(text.text, json->file);
+    json_free(&text);
+    return output_commit(json);
+}
+
+static int info(cli_session *session, const void *given, const text_list *operands)
+{
+    const settings *s    = given;
+    run             r    = {.session = session, .path = operands->items[0]};
+    text_output     json = {0};
+    int             code = work(&r, s->common.json, &json);
+    output_discard(&json);
+    mmcl_archive_destroy(r.archive);
+    mmcl_pipeline_destroy(r.pipeline);
+    mmcl_transform_destroy(r.own);
+    free(r.arrays);
+    return code;
+}
+
+const cli_command info_command = {
+    .name     = "info",
+    .summary  = "what is in an array, archive, model or pipeline file",
+    .synopsis = "FILE",
+    .text     = "Shows the arrays of an .npy, .npz or .safetensors file with their types and shapes, and for a saved transform or\n"
+                "pipeline its steps and classes. Every array is read once, so damage is found.",
+    .example  = "mmcl info features.npz",
+    .options        = options,
+    .settings_size  = sizeof(settings),
+    .operands_least = 1,
+    .operands_most  = 1,
+    .operands       = "one FILE",
+    .run            = info,
+};

@@ -1,0 +1,75 @@
+#!/bin/sh
+# Builds libmmcl and shows its main job on a small synthetic data set. On Debian, as root, it installs what is missing first.
+set -eu
+cd "$(dirname "$0")/.."
+build=build-demo
+out=$build/demo
+
+missing=
+need() { # need PACKAGE TEST...: the package when the test fails
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+need gcc cc --version
+need libc6-dev test -e /usr/include/stdlib.h
+need meson meson --version
+need ninja-build ninja --version
+need pkg-config pkg-config --version
+need libopenblas-dev pkg-config --exists openblas
+need zlib1g-dev pkg-config --exists zlib
+if [ -n "$missing" ]; then
+    echo "Installing:$missing"
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        echo "Please install these packages first, or run this script as root on Debian." >&2
+        exit 1
+    fi
+    apt-get update -qq
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+
+echo "Building in $build ..."
+[ -f $build/build.ninja ] || meson setup $build -Dtests=false >$build.log 2>&1 || { cat $build.log >&2; exit 1; }
+ninja -C $build >$build.log 2>&1 || { cat $build.log >&2; exit 1; }
+rm -f $build.log
+mkdir -p $out
+mmcl=$build/examples/cli/mmcl
+
+step() { # shows a command, then runs it
+    echo
+    echo "\$ $*"
+    "$@"
+}
+
+echo
+echo "A synthetic few-shot data set: independent latents, mixed and normalised as CLIP features are; and a pool of"
+echo "unlabelled rows of other classes."
+step $build/examples/make_fewshot $out/data.npz $out/pool.npy
+step $mmcl info $out/data.npz
+
+echo
+echo "Independent components of the pool, kept as a model:"
+step $mmcl disentangle --fit $out/pool.npy --transform ica:32 --save $out/ica.npz --apply $out/data.npz:test_x \
+    --out $out/components.npy --json $out/disentangle.json
+
+echo
+echo "A linear probe on few rows a class; the transforms are fitted on the pool, never on test rows. \"shift\" is the test"
+echo "set of another domain:"
+step $mmcl probe $out/data.npz --shots 1,2,4,8,16 --transform raw --transform whiten:32+normalize --transform ica:32+normalize \
+    --pool $out/pool.npy --save $out/pipeline.npz --plot $out/probe.svg --json $out/probe.json
+
+echo
+echo "The best pipeline on rows that it has not seen (number, name and score of the class; the first three):"
+echo "\$ $mmcl predict $out/pipeline.npz --in $out/data.npz:test_x"
+$mmcl predict $out/pipeline.npz --in $out/data.npz:test_x >$out/predictions.tsv
+head -n 3 $out/predictions.tsv
+
+echo
+echo "Files in $out:"
+echo "  probe.svg                      accuracy over shots, one line a transform; open it in a browser"
+echo "  probe.json, disentangle.json   every number above, with the settings"
+echo "  ica.npz, pipeline.npz          the saved transform and classifier; a C program loads them, and numpy reads them"
+echo "  components.npy                 the test rows as independent components"
+echo "  predictions.tsv                the predictions"
+echo "With your own features: $mmcl help probe"

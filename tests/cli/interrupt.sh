@@ -1,0 +1,19 @@
+#!/bin/sh
+# interrupt.sh MMCL POOL.npy: Ctrl-C ends a long run with exit 130, one line, and nothing left behind.
+set -u
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+echo precious >"$tmp/model.npz"
+env --default-signal=INT true 2>/dev/null || exit 77 # sh ignores it for jobs in the background; only newer coreutils undo that
+# The tolerance cannot be reached, so only the signal ends this fit.
+env --default-signal=INT "$1" disentangle --fit "$2" --transform ica:90 --tolerance 1e-300 --max-iterations 4000000000 --save "$tmp/model.npz" 2>"$tmp/err" &
+pid=$!
+sleep 1
+kill -INT $pid
+wait $pid
+code=$?
+if [ $code != 130 ] || [ "$(cat "$tmp/err")" != "mmcl disentangle: interrupted" ] || [ "$(cat "$tmp/model.npz")" != precious ] ||
+    [ "$(ls "$tmp" | wc -l)" != 2 ]; then
+    echo "exit $code, said: $(cat "$tmp/err"), left: $(ls "$tmp")"
+    exit 1
+fi

@@ -1,0 +1,262 @@
+#!/bin/sh
+# run.sh MMCL DATA.npz POOL.npy WRITE_BAD: the command as a script meets it. Ends with 1 when an expectation fails.
+set -u
+mmcl=$1 data=$2 pool=$3 write_bad=$4
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+failed=0
+
+fail() {
+    echo "FAILED: $*"
+    failed=1
+}
+
+# expect CODE ARGUMENTS...: runs the command, checks its exit code, leaves its streams in out and err.
+expect() {
+    code=$1
+    shift
+    "$mmcl" "$@" >out 2>err
+    got=$?
+    [ $got = "$code" ] || fail "exit $got instead of $code: mmcl $* ($(cat err))"
+}
+
+# refuse CODE WORDS ARGUMENTS...: as expect, and standard error is one line that begins as all do and holds the words.
+refuse() {
+    words=$2
+    code=$1
+    shift 2
+    expect "$code" "$@"
+    [ "$(wc -l <err)" = 1 ] || fail "not one line on standard error: mmcl $*: $(cat err)"
+    grep -q '^mmcl' err || fail "the line does not begin with mmcl: $(cat err)"
+    grep -qF -- "$words" err || fail "no \"$words\" in: $(cat err)"
+    [ ! -s out ] || fail "output in spite of an error: mmcl $*"
+}
+
+# same FILE: is still what keep FILE left there.
+keep() { echo "precious" >"$1"; }
+same() { [ "$(cat "$1")" = precious ] || fail "$1 was changed by: $2"; }
+
+# ------------------------------------------------------------------------------------------------- usage and help
+refuse 2 "a subcommand is needed"
+refuse 2 "did you mean probe?" prob
+refuse 2 "did you mean disentangle?" disentagle
+refuse 2 "unknown subcommand zzzzzz" zzzzzz
+refuse 2 "did you mean predict?" help predit
+expect 0 --version
+grep -q '^mmcl [0-9]*\.[0-9]*\.[0-9]*$' out || fail "version: $(cat out)"
+expect 0 help
+for sub in probe disentangle predict info; do
+    grep -q "^  $sub " out || fail "help does not list $sub"
+done
+for sub in probe disentangle predict info; do
+    expect 0 help $sub
+    cp out first
+    grep -q "^Example:" out && grep -q -- "--json FILE" out || fail "help $sub lacks example or options"
+    expect 0 $sub --help
+    cmp -s out first || fail "help $sub and $sub --help differ"
+done
+
+refuse 2 "did you mean --shots?" probe "$data" --shot 1
+refuse 2 "did you mean --transform?" probe "$data" --tranform raw
+refuse 2 "did you mean --threads?" info "$data" --thread=1
+refuse 2 "did you mean --max-iterations?" disentangle --max-iteration 5
+refuse 2 "--json needs a value" info "$data" --json
+refuse 2 "--json needs a value" info "$data" --json --quiet
+refuse 2 "--quiet takes no value" info "$data" --quiet=1
+refuse 2 "strict, paper" probe "$data" --protocol strict
+refuse 2 "f32, f64" disentangle --precision f16
+refuse 2 "--shots 1,2x" probe "$data" --shots 1,2x
+refuse 2 "--shots 1,,2" probe "$data" --shots 1,,2
+refuse 2 "--shots 0" probe "$data" --shots 0
+refuse 2 "--seed -1" probe "$data" --seed -1
+refuse 2 "--seed 4294967296" probe "$data" --seed 4294967296
+refuse 2 "--threads 0" info "$data" --threads 0
+refuse 2 "--tolerance 1e" disentangle --tolerance 1e
+refuse 2 "--tolerance 0x1p-4" disentangle --tolerance 0x1p-4
+refuse 2 "--tolerance 0" disentangle --tolerance 0
+refuse 2 "--tolerance -1" disentangle --tolerance=-1
+refuse 2 "--tolerance nan" disentangle --tolerance nan
+refuse 2 "--max-iterations 12x" disentangle --max-iterations 12x
+refuse 2 "expected at least one DATA" probe
+refuse 2 "expected one FILE" info
+refuse 2 "expected one FILE" info a b
+refuse 2 "unexpected argument" disentangle "$pool"
+refuse 2 "--in A is needed" predict x.npz
+refuse 2 "needs --transform" disentangle --fit "$pool"
+refuse 2 "exclude each other" disentangle --fit "$pool" --model m.npz
+refuse 2 "go together" disentangle --fit "$pool" --transform pca:2 --apply "$pool"
+refuse 2 "is needed" disentangle --transform pca:2
+refuse 2 "piccard" disentangle --fit "$pool" --transform ica:4:piccard
+refuse 2 "whitten" probe "$data" --transform raw --transform whitten:4
+refuse 2 "--save needs a single DATA" probe "$data" "$data" --save p.npz
+refuse 2 "same name" probe "$data" --json a --plot a
+refuse 2 "--save" probe "$data" --save -
+
+# ------------------------------------------------------------------------------------------------------ what works
+valid_json() {
+    if command -v python3 >/dev/null; then
+        python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$1" || fail "not JSON: $1"
+    fi
+}
+
+expect 0 info "$data" --json info.json
+valid_json info.json
+grep -q "train_x *float16 *320 x 96" out || fail "info: $(cat out)"
+expect 0 info --json - -- "$data"
+valid_json out
+cmp -s out info.json || fail "info --json - and --json FILE differ"
+
+expect 0 disentangle --fit "$pool" --transform pca:40+ica:8 --save model.npz --apply "$data:test_x" --out applied.npy --json fit.json
+valid_json fit.json
+for key in iterations converged residual explained_variance seconds; do
+    grep -q "\"$key\"" fit.json || fail "no $key in the JSON of disentangle"
+done
+expect 0 disentangle --model=model.npz --apply="$data:test_x" --out again.npy
+cmp -s applied.npy again.npy || fail "a loaded model gives other rows"
+expect 0 info applied.npy
+grep -q "float32 *800 x 8" out || fail "info of the applied rows: $(cat out)"
+expect 0 info model.npz
+grep -q "^model.npz: transform" out || fail "info of a model: $(cat out)"
+expect 0 disentangle --fit "$pool,$data:train_x" --transform whiten:4 --threads 2 --order variance --component-sign loading \
+    --precision f64 --apply "$pool" --out two.npz --quiet
+[ ! -s err ] || fail "--quiet is not: $(cat err)"
+expect 0 disentangle --fit "$pool" --transform ica:8 --max-iterations 1
+grep -q "iteration limit" out || fail "not converging is not told: $(cat out)"
+expect 0 disentangle --fit "$pool" --transform ica:8 --seed 1 --apply "$pool" --out seed1.npy
+expect 0 disentangle --fit "$pool" --transform ica:8 --seed 2 --threads 1 --apply "$pool" --out seed2.npy
+cmp -s seed1.npy seed2.npy || fail "the seed or the threads change ICA"
+
+expect 0 probe "$data" --shots 1,4 --transform raw --transform whiten:16+normalize --pool "$pool" --save pipe.npz --plot p.svg \
+    --json probe.json
+valid_json probe.json
+for key in dataset shots transform protocol seed C val_accuracy test_accuracy seconds accuracy_shift components fits passes steps; do
+    grep -q "\"$key\"" probe.json || fail "no $key in the JSON of probe"
+done
+[ "$(grep -c '^    {"dataset": "fewshot", "shots"' probe.json)" = 4 ] || fail "not 4 rows in probe.json"
+grep -q "<svg" p.svg && grep -q "whiten:16+normalize" p.svg || fail "the plot lacks its legend"
+[ "$(wc -l <out)" = 5 ] || fail "not a heading and 4 lines: $(cat out)"
+expect 0 probe "$data" --shots 2 --seed 5 --seeds 3 --json - --quiet
+valid_json out
+grep -q '"test_accuracy_mean"' out && grep -q '"test_accuracy_std"' out || fail "no mean and deviation over the seeds"
+for seed in 5 6 7; do grep -q "\"seed\": $seed, \"C\"" out || fail "no row of seed $seed"; done
+expect 0 probe "$data" --shots 2 --transform ica:500 --protocol paper --quiet
+refuse 1 "500" probe "$data" --shots 2 --transform ica:500
+
+# Rows of the pool that are test rows are left out, and it is said.
+expect 0 probe "$data" --shots 1 --transform whiten:8 --pool "$data:test_x" --json - --quiet || true
+refuse 1 "every row is also a val or test row" probe "$data" --shots 1 --transform whiten:8 --pool "$data:test_x"
+
+# ----------------------------------------------------------------------------------------------- predict round trip
+expect 0 predict pipe.npz --in "$data:test_x"
+cp out lines
+[ "$(wc -l <lines)" = 800 ] || fail "not a line a row: $(wc -l <lines)"
+head -n 1 lines | grep -q "^[0-9]*	class [0-9]*	-\{0,1\}[0-9.e+-]*$" || fail "line: $(head -n 1 lines)"
+expect 0 info pipe.npz
+grep -q "pipeline, 20 classes with names" out || fail "info of a pipeline: $(cat out)"
+expect 0 predict pipe.npz --in "$data:test_x" --out scores.npz --json predict.json
+valid_json predict.json
+expect 0 predict pipe.npz --in "$data:test_x" --out classes.npy
+expect 0 predict pipe.npz --in "$data:test_x" --json -
+valid_json out
+if command -v python3 >/dev/null && python3 -c 'import numpy' 2>/dev/null; then
+    python3 - "$data" <<'P' || fail "the predictions do not agree with each other or with the probe"
+import json, sys
+import numpy as np
+lines = np.array([int(l.split("\t")[0]) for l in open("lines")])
+z = np.load("scores.npz")
+assert (z["classes"] == lines).all() and (z["scores"].argmax(1) == lines).all() and (np.load("classes.npy") == lines).all()
+assert z["classnames"][3] == "class 3"
+probe = json.load(open("probe.json"))
+accuracy = (np.load(sys.argv[1])["test_y"] == lines).mean()
+assert accuracy == probe["rows"][probe["saved_row"]]["test_accuracy"], accuracy
+P
+fi
+
+# -------------------------------------------------------------------------------------------------------- bad input
+for kind in good no-val integers widths lengths label-high label-negative empty-class nan infinity; do
+    "$write_bad" $kind $kind.npz || fail "write_bad $kind"
+done
+expect 0 probe good.npz --shots 2 --quiet
+refuse 1 "val_x" probe no-val.npz --shots 2
+refuse 1 "float" probe integers.npz --shots 2
+refuse 1 "columns" probe widths.npz --shots 2
+refuse 1 "39 labels" probe lengths.npz --shots 2
+refuse 1 "the label of row 5 is 4" probe label-high.npz --shots 2
+refuse 1 "the label of row 5 is -1" probe label-negative.npz --shots 2
+refuse 1 "class 3 d has no rows" probe empty-class.npz --shots 2
+refuse 1 "row 7" probe nan.npz --shots 2
+refuse 1 "row 7" probe infinity.npz --shots 2
+refuse 1 "row 7" disentangle --fit nan.npz:test_x --transform pca:2
+expect 0 disentangle --fit good.npz:test_x --transform pca:2 --save pca.npz
+keep old.npy
+refuse 1 "row 7" disentangle --model pca.npz --apply nan.npz:test_x --out old.npy
+same old.npy "apply of NaN"
+expect 0 probe good.npz --shots 2 --save good-pipe.npz
+refuse 1 "row 7" predict good-pipe.npz --in nan.npz:test_x
+refuse 1 "96 columns" predict good-pipe.npz --in "$data:test_x"
+refuse 1 "96 columns" disentangle --model pca.npz --apply "$pool" --out x.npy
+refuse 1 "columns" disentangle --fit "$pool,good.npz:test_x" --transform pca:2
+refuse 1 "97" disentangle --fit "$pool" --transform pca:97
+refuse 1 "95" disentangle --fit "$data:train_x" --transform normalize+pca:96+whiten:96 || true
+refuse 1 "nothing" info nothing.npy
+refuse 1 "nothing" probe nothing.npz
+refuse 1 "no_key" disentangle --fit "$data:no_key" --transform pca:2
+refuse 1 "." info .
+refuse 1 "shot3_x" probe "$data" --shots 3 --transform raw || true
+
+# Truncated and damaged files.
+size=$(wc -c <"$data")
+for bytes in 0 1 10 100 $((size / 2)) $((size - 1)); do
+    head -c "$bytes" "$data" >short.npz
+    refuse 1 "short.npz" info short.npz
+    refuse 1 "short.npz" probe short.npz
+done
+for bytes in 3 64 1000; do
+    head -c $bytes "$pool" >short.npy
+    refuse 1 "short.npy" disentangle --fit short.npy --transform pca:2
+done
+head -c 400 model.npz >short-model.npz
+refuse 1 "short-model.npz" disentangle --model short-model.npz --apply "$pool" --out x.npy
+head -c 400 pipe.npz >short-pipe.npz
+refuse 1 "short-pipe.npz" predict short-pipe.npz --in "$pool"
+cp "$data" flipped.npz
+printf '\377\377\377' | dd of=flipped.npz bs=1 seek=$((size / 3)) conv=notrunc 2>/dev/null
+refuse 1 "flipped.npz" info flipped.npz
+refuse 1 "model.npz" predict model.npz --in "$pool"
+refuse 1 "pipe.npz" disentangle --model pipe.npz --apply "$pool" --out x.npy
+
+# A pickle, and a header that declares 2^60 rows.
+npy() { # npy HEADER: version 1.0 with that dictionary
+    printf '\223NUMPY\001\000\166\000%-117s\n' "$1"
+}
+npy "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }" >object.npy
+refuse 1 "object.npy" info object.npy
+npy "{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846976, 4), }" >huge.npy
+refuse 1 "huge.npy" info huge.npy
+
+# ------------------------------------------------------------------------------------------------------ bad outputs
+mkdir folder
+for where in folder missing/x.json /proc/mmcl.json; do
+    refuse 1 "cannot write --json" info "$data" --json $where
+    refuse 1 "cannot write --plot" probe "$data" --plot $where
+    refuse 1 "cannot write --save" probe "$data" --save $where
+    refuse 1 "cannot write --out" disentangle --fit "$pool" --transform pca:2 --apply "$pool" --out $where
+done
+expect 0 info "$data" --json /dev/null
+[ -c /dev/null ] || fail "/dev/null was replaced by a file"
+for file in old.json old.svg old.npz; do keep $file; done
+refuse 1 "row 7" probe nan.npz --shots 2 --json old.json --plot old.svg --save old.npz
+for file in old.json old.svg old.npz; do same $file "a probe that failed"; done
+ls | grep -E '\.[A-Za-z0-9]{6}$' | grep -vE '\.(json|npz|npy|svg)$' && fail "temporary files are left"
+if [ -w /dev/full ]; then
+    "$mmcl" info "$data" >/dev/full 2>err
+    [ $? = 1 ] && [ "$(wc -l <err)" = 1 ] || fail "a full disk is not noticed"
+    refuse 1 "No space" info "$data" --json /dev/full 2>/dev/null || true
+fi
+ln -s target.json link.json
+expect 0 info "$data" --json target.json
+expect 0 info "$data" --json link.json
+[ -L link.json ] || fail "a symbolic link was replaced"
+
+exit $failed

@@ -24,7 +24,7 @@ missing() {
     for pair in openblas:libopenblas-pthread-dev zlib:zlib1g-dev check:check; do
         pkg-config --exists "${pair%%:*}" 2>/dev/null || echo "${pair#*:}"
     done
-    python3 -c 'import numpy' 2>/dev/null || echo python3-numpy
+    python3 -c 'import numpy' 2>/dev/null || /usr/bin/python3 -c 'import numpy' 2>/dev/null || echo python3-numpy
 }
 
 wanted=$(missing | tr '\n' ' ')

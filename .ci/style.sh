@@ -98,6 +98,17 @@ grep -oE '`tests/[A-Za-z0-9_./-]*`' doc/*.md README.md 2>/dev/null | tr -d '`' |
 done >"$found"
 judge "tests that the pages name and that are not there"
 
+# A promise is "kept by: `test`, `test`" or a row of embedding.md: tests, targets and scripts of these names exist.
+# shellcheck disable=SC2016
+for page in doc/*.md; do
+    { tr '\n' ' ' <"$page" | grep -oE 'kept by:[^)]*\)'; [ "$page" != doc/embedding.md ] || grep '^|' "$page" | sed 's/.*| \([^|]*\) |$/\1/'; } |
+        grep -oE '`[A-Za-z0-9_.]+`' | tr -d '`' | sort -u | while read -r name; do
+            grep -rqF -- "$name" tests --include='*.c' --include='*.sh' --include='meson.build' || [ -e ".ci/$name" ] ||
+                { [ "${name#sweep_}" != "$name" ] && grep -qF "'${name#sweep_}'" tests/oom/meson.build; } || echo "$page: $name"
+        done
+done >"$found"
+judge "promises kept by tests that are not there"
+
 # README's C program is the example file that the build compiles.
 if [ -e README.md ]; then
     example=$(sed -n 's/^<!-- code: \(.*\) -->$/\1/p' README.md | head -1)

@@ -2,7 +2,7 @@
  * Writes a synthetic few-shot data set, shaped like CLIP features: make_fewshot DATA.npz POOL.npy [SEED]
  *
  * Rows are independent non-Gaussian latents, mixed to more columns with a spread that falls from latent to latent, moved off the
- * origin and L2-normalised. A class is a centre in latent space. test_shift is the test set in another domain: the two loudest
+ * origin, with a little noise, and L2-normalised. A class is a centre in latent space. test_shift is the test set in another domain: the two loudest
  * latents are moved. The pool holds rows of other classes.
  */
 #include <mmcl/mmcl.h>
@@ -42,7 +42,7 @@ static void make_row(world *w, size_t class, double shift, float *row)
     for (size_t k = 0; k < LATENTS; k++)
         latent[k] = (double) w->centres[class * LATENTS + k] + sample_laplace(&w->s) + (k < 2 ? shift : 0);
     for (size_t j = 0; j < COLS; j++) {
-        double sum = (double) w->origin[j];
+        double sum = (double) w->origin[j] + 0.1 * sample_laplace(&w->s); /* noise of its own: the rank is full */
         for (size_t k = 0; k < LATENTS; k++)
             sum += latent[k] * (double) w->mixing[k * COLS + j];
         row[j] = (float) sum;

@@ -1,7 +1,11 @@
 #!/bin/sh
 # run.sh MMCL DATA.npz POOL.npy WRITE_BAD: the command as a script meets it. Ends with 1 when an expectation fails.
 set -u
-mmcl=$1 data=$2 pool=$3 write_bad=$4
+# Paths come relative to the build folder, and the work is done in another.
+absolute() {
+    case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac
+}
+mmcl=$(absolute "$1") data=$(absolute "$2") pool=$(absolute "$3") write_bad=$(absolute "$4")
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp" || exit 1
@@ -64,7 +68,7 @@ refuse 2 "did you mean --max-iterations?" disentangle --max-iteration 5
 refuse 2 "--json needs a value" info "$data" --json
 refuse 2 "--json needs a value" info "$data" --json --quiet
 refuse 2 "--quiet takes no value" info "$data" --quiet=1
-refuse 2 "strict, paper" probe "$data" --protocol strict
+refuse 2 "strict, paper" probe "$data" --protocol strictly
 refuse 2 "f32, f64" disentangle --precision f16
 refuse 2 "--shots 1,2x" probe "$data" --shots 1,2x
 refuse 2 "--shots 1,,2" probe "$data" --shots 1,,2
@@ -144,7 +148,6 @@ expect 0 probe "$data" --shots 2 --transform ica:500 --protocol paper --quiet
 refuse 1 "500" probe "$data" --shots 2 --transform ica:500
 
 # Rows of the pool that are test rows are left out, and it is said.
-expect 0 probe "$data" --shots 1 --transform whiten:8 --pool "$data:test_x" --json - --quiet || true
 refuse 1 "every row is also a val or test row" probe "$data" --shots 1 --transform whiten:8 --pool "$data:test_x"
 
 # ----------------------------------------------------------------------------------------------- predict round trip
@@ -198,7 +201,6 @@ refuse 1 "96 columns" predict good-pipe.npz --in "$data:test_x"
 refuse 1 "96 columns" disentangle --model pca.npz --apply "$pool" --out x.npy
 refuse 1 "columns" disentangle --fit "$pool,good.npz:test_x" --transform pca:2
 refuse 1 "97" disentangle --fit "$pool" --transform pca:97
-refuse 1 "95" disentangle --fit "$data:train_x" --transform normalize+pca:96+whiten:96 || true
 refuse 1 "nothing" info nothing.npy
 refuse 1 "nothing" probe nothing.npz
 refuse 1 "no_key" disentangle --fit "$data:no_key" --transform pca:2

@@ -1,0 +1,291 @@
+#include <mmcl/mmcl.h>
+
+#include "classify/softmax.h"
+#include "core/rng.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N = 120, M = 2000, D = 12, K = 6 };
+
+static mmcl_context *context;
+static float         x[N * D], test_x[M * D];
+static int64_t       y[N], test_y[M];
+
+#define OK(call) ck_assert_msg((call) == MMCL_OK, "%s: %s", #call, mmcl_context_message(context))
+
+static void fill(mmcl__numpy_rng *rng, const double *centres, size_t n, float *rows, int64_t *labels)
+{
+    for (size_t i = 0; i < n; i++) {
+        labels[i] = (int64_t) (i % K);
+        for (size_t j = 0; j < D; j++)
+            rows[i * D + j] = (float) (3 + exp(-0.3 * (double) j) * (centres[(i % K) * D + j] + mmcl__numpy_normal(rng)));
+    }
+}
+
+static void setup(void)
+{
+    mmcl__numpy_rng rng;
+    double          centres[K * D];
+    ck_assert_int_eq(mmcl_context_create(&context, NULL), MMCL_OK);
+    mmcl__numpy_seed(&rng, 5);
+    for (size_t i = 0; i < K * D; i++)
+        centres[i] = mmcl__numpy_normal(&rng);
+    fill(&rng, centres, N, x, y);
+    fill(&rng, centres, M, test_x, test_y);
+}
+
+static void teardown(void)
+{
+    mmcl_context_destroy(context);
+}
+
+static mmcl_labelled rows_of(const float *data, const int64_t *labels, size_t n, size_t d)
+{
+    return (mmcl_labelled){.features = {.data = data, .rows = n, .cols = d}, .labels = labels};
+}
+
+static mmcl_classifier *fit(const mmcl_labelled *train, double c, const mmcl_classifier *start, mmcl_logreg_info *info)
+{
+    const mmcl_logreg_options options = {.struct_size = sizeof options, .c = c, .tolerance = 1e-9, .precision = MMCL_PRECISION_F64};
+    mmcl_classifier          *made;
+    info->struct_size = sizeof *info;
+    OK(mmcl_logreg_fit(&made, context, train, K, &options, start, info));
+    return made;
+}
+
+START_TEST(kernels_equal_reference)
+{
+    for (size_t classes = 2; classes < 40; classes += 5) {
+        enum { rows = 9 };
+        float   a[2][rows * 40], sums[2][40] = {{0}}, bias[40];
+        double  b[2][rows * 40], wide_sums[2][40] = {{0}}, wide_bias[40], loss[4] = {0}, spread[4] = {0};
+        int32_t labels[rows];
+        for (size_t i = 0; i < rows * classes; i++)
+            a[0][i] = a[1][i] = (float) (b[0][i] = b[1][i] = (double) (float) (30 * sin((double) (i * i))));
+        for (size_t j = 0; j < classes; j++)
+            bias[j] = (float) (wide_bias[j] = (double) j / 8);
+        for (int32_t i = 0; i < rows; i++)
+            labels[i] = i % (int32_t) classes;
+        const mmcl__softmax_kernels *sets[2] = {mmcl__softmax_kernel(), &mmcl__softmax_reference};
+        for (int v = 0; v < 2; v++) {
+            sets[v]->f32(rows, classes, labels, bias, a[v], sums[v], &loss[v], &spread[v]);
+            sets[v]->f64(rows, classes, labels, wide_bias, b[v], wide_sums[v], &loss[2 + v], &spread[2 + v]);
+        }
+        for (size_t i = 0; i < rows * classes; i++) {
+            ck_assert_float_eq_tol(a[0][i], a[1][i], 1e-5f);
+            ck_assert_double_eq_tol(b[0][i], b[1][i], 1e-13);
+        }
+        ck_assert_double_eq_tol(loss[0], loss[1], 1e-5 * (1 + loss[1]));
+        ck_assert_double_eq_tol(loss[2], loss[3], 1e-12 * (1 + loss[3]));
+        ck_assert_double_eq_tol(spread[2], spread[3], 1e-12 * (1 + spread[3]));
+    }
+}
+END_TEST
+
+/* The objective written out in float64. */
+static double objective(const double *w, const double *b, double c)
+{
+    double loss = 0, penalty = 0;
+    for (size_t i = 0; i < N; i++) {
+        double score[K], sum = 0;
+        for (size_t k = 0; k < K; k++) {
+            score[k] = b[k];
+            for (size_t j = 0; j < D; j++)
+                score[k] += w[k * D + j] * (double) x[i * D + j];
+        }
+        for (size_t k = 0; k < K; k++)
+            sum += k == (size_t) y[i] ? 0 : exp(score[k] - score[y[i]]);
+        loss += log1p(sum);
+    }
+    for (size_t i = 0; i < K * D; i++)
+        penalty += w[i] * w[i] / 2;
+    return c * loss + penalty;
+}
+
+START_TEST(no_neighbour_is_lower)
+{
+    mmcl_labelled train = rows_of(x, y, N, D);
+    for (double c = 1e-6; c < 1e7; c *= 100) {
+        mmcl_logreg_info info;
+        mmcl_classifier *made = fit(&train, c, NULL, &info);
+        double           w[K * D], b[K], direct, value;
+        OK(mmcl_classifier_weights(made, w, b));
+        OK(mmcl_logreg_objective(made, &train, c, &value));
+        direct = objective(w, b, c);
+        ck_assert_double_eq_tol(value, direct, 1e-10 * direct);
+        ck_assert_double_eq_tol(info.objective, direct, 1e-6 * direct);
+        ck_assert_int_ne(info.stop, MMCL_STOP_ITERATIONS);
+        /* Central differences: at the optimum f(p +- h) exceeds f(p), and the slope is a vanishing part of f. */
+        for (size_t i = 0; i < K * D + K; i++) {
+            double *p = i < K * D ? &w[i] : &b[i - K * D], kept = *p, h = 1e-4 * (1 + fabs(kept));
+            *p        = kept + h;
+            double up = objective(w, b, c);
+            *p        = kept - h;
+            double down = objective(w, b, c);
+            *p          = kept;
+            ck_assert_double_gt(up + down - 2 * direct, -1e-12 * direct);
+                /* What a step along p alone could still gain; the penalty's curvature is 1. */
+            double slope = (up - down) / (2 * h), curvature = (up + down - 2 * direct) / (h * h);
+            ck_assert_double_lt(slope * slope / (2 * fmax(curvature, 1)), 1e-6 * direct);
+        }
+        mmcl_classifier_destroy(made);
+    }
+}
+END_TEST
+
+START_TEST(warm_starts_change_nothing)
+{
+    mmcl_labelled    train = rows_of(x, y, N, D);
+    mmcl_logreg_info cold_info, warm_info, other;
+    mmcl_classifier *start = fit(&train, 10, NULL, &other), *cold = fit(&train, 1000, NULL, &cold_info),
+                    *warm = fit(&train, 1000, start, &warm_info);
+    ck_assert_double_eq_tol(cold_info.objective, warm_info.objective, 1e-7 * cold_info.objective);
+    mmcl_classifier_destroy(start);
+    mmcl_classifier_destroy(cold);
+    mmcl_classifier_destroy(warm);
+}
+END_TEST
+
+START_TEST(rotations_change_no_decision)
+{
+    mmcl_transform *whiten, *ica;
+    mmcl_matrix     pool = {.data = test_x, .rows = M, .cols = D};
+    float          *a = malloc(M * 8 * sizeof *a), *b = malloc(M * 8 * sizeof *b), train_a[N * 8], train_b[N * 8];
+    int64_t        *first = malloc(M * sizeof *first), *second = malloc(M * sizeof *second);
+    OK(mmcl_transform_create_spec(&whiten, context, "whiten:8"));
+    OK(mmcl_transform_create_spec(&ica, context, "ica:8"));
+    OK(mmcl_transform_fit(whiten, &pool, 1, NULL));
+    OK(mmcl_transform_fit(ica, &pool, 1, NULL));
+    mmcl_labelled raw = rows_of(x, y, N, D), white = rows_of(train_a, y, N, 8), unmixed = rows_of(train_b, y, N, 8);
+    OK(mmcl_transform_apply(whiten, &pool, a, 0));
+    OK(mmcl_transform_apply(ica, &pool, b, 0));
+    OK(mmcl_transform_apply(whiten, &raw.features, train_a, 0));
+    OK(mmcl_transform_apply(ica, &raw.features, train_b, 0));
+    for (double c = 1e-6; c < 1e7; c *= 100) {
+        mmcl_logreg_info info;
+        mmcl_classifier *on_white = fit(&white, c, NULL, &info), *on_ica = fit(&unmixed, c, NULL, &info);
+        mmcl_matrix      rows_a = {.data = a, .rows = M, .cols = 8}, rows_b = {.data = b, .rows = M, .cols = 8};
+        size_t           differ = 0;
+        OK(mmcl_classifier_predict(on_white, &rows_a, NULL, first));
+        OK(mmcl_classifier_predict(on_ica, &rows_b, NULL, second));
+        for (size_t i = 0; i < M; i++)
+            differ += first[i] != second[i];
+        ck_assert_msg(differ <= M / 1000, "C = %g: %zu of %d decisions differ", c, differ, M);
+        mmcl_classifier_destroy(on_white);
+        mmcl_classifier_destroy(on_ica);
+    }
+    mmcl_transform_destroy(whiten);
+    mmcl_transform_destroy(ica);
+    free(a), free(b), free(first), free(second);
+}
+END_TEST
+
+START_TEST(search_and_threads)
+{
+    double weights[2][K * D];
+    for (uint32_t threads = 1; threads <= 2; threads++) {
+        const mmcl_context_options options = {.struct_size = sizeof options, .threads = threads};
+        mmcl_context     *own;
+        mmcl_classifier  *made;
+        mmcl_search_info  info = {.struct_size = sizeof info};
+        mmcl_labelled     train = rows_of(x, y, N, D), val = rows_of(test_x, test_y, 60, D);
+        double            accuracy;
+        ck_assert_int_eq(mmcl_context_create(&own, &options), MMCL_OK);
+        ck_assert_int_eq(mmcl_logreg_search(&made, own, &train, &val, K, NULL, &info), MMCL_OK);
+        ck_assert_uint_eq(info.fits, 15);
+        ck_assert_int_eq(mmcl_classifier_accuracy(made, &val, NULL, &accuracy), MMCL_OK);
+        ck_assert_double_eq(accuracy, info.val_accuracy);
+        ck_assert_int_eq(mmcl_classifier_weights(made, weights[threads - 1], NULL), MMCL_OK);
+        mmcl_classifier_destroy(made);
+        mmcl_context_destroy(own);
+    }
+    ck_assert_mem_eq(weights[0], weights[1], sizeof weights[0]);
+}
+END_TEST
+
+START_TEST(shots_equal_numpy)
+{
+    /* RandomState(3): for c in (0, 1): choice(where(labels == c), 2, replace=False), labels = [0, 1, 0, 0, 1, 1, 0, 1]. */
+    const int64_t      labels[8] = {0, 1, 0, 0, 1, 1, 0, 1};
+    mmcl_shot_sampler *sampler;
+    int64_t            drawn[4];
+    size_t             indices[4], scratch[4];
+    mmcl__numpy_rng    rng;
+    mmcl__numpy_seed(&rng, 3);
+    mmcl__numpy_choice(&rng, 4, 2, scratch, indices);
+    mmcl__numpy_choice(&rng, 4, 2, scratch, indices + 2);
+    const int64_t where[2][4] = {{0, 2, 3, 6}, {1, 4, 5, 7}};
+    OK(mmcl_shot_sampler_create(&sampler, context, 3));
+    OK(mmcl_shot_sampler_draw(sampler, labels, 8, 2, 2, drawn));
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_int_eq(drawn[i], where[i / 2][indices[i]]);
+    ck_assert_int_eq(mmcl_shot_sampler_draw(sampler, labels, 8, 3, 2, drawn), MMCL_E_NUMERIC);
+    mmcl_shot_sampler_destroy(sampler);
+}
+END_TEST
+
+static void refused(mmcl_labelled train, size_t classes, double c, mmcl_status status, const char *text)
+{
+    const mmcl_logreg_options options = {.struct_size = sizeof options, .c = c};
+    mmcl_classifier          *made    = (mmcl_classifier *) context;
+    ck_assert_int_eq(mmcl_logreg_fit(&made, context, &train, classes, &options, NULL, NULL), status);
+    ck_assert_ptr_null(made);
+    ck_assert_msg(strstr(mmcl_context_message(context), text) != NULL, "\"%s\" lacks \"%s\"", mmcl_context_message(context), text);
+}
+
+START_TEST(bad_input_is_named)
+{
+    mmcl_labelled train = rows_of(x, y, N, D);
+    refused(train, K, -1, MMCL_E_INVAL, "-1");
+    refused(train, 1, 1, MMCL_E_INVAL, "1");
+    refused(train, K - 1, 1, MMCL_E_INVAL, "5");
+    refused(train, K + 1, 1, MMCL_E_NUMERIC, "6");
+    y[7] = -3;
+    refused(train, K, 1, MMCL_E_INVAL, "-3");
+    y[7]         = 1;
+    x[9 * D + 4] = NAN;
+    refused(train, K, 1, MMCL_E_NUMERIC, "row 9, column 4");
+}
+END_TEST
+
+START_TEST(masks_and_ties)
+{
+    const double     w[3] = {1, 1, 2};
+    const float      row  = 1;
+    mmcl_matrix      rows = {.data = &row, .rows = 1, .cols = 1};
+    mmcl_classifier *made;
+    int64_t          class;
+    OK(mmcl_classifier_create_linear(&made, context, 3, 1, w, NULL));
+    OK(mmcl_classifier_predict(made, &rows, NULL, &class));
+    ck_assert_int_eq(class, 2);
+    OK(mmcl_classifier_predict(made, &rows, (const uint8_t[]){1, 1, 0}, &class));
+    ck_assert_int_eq(class, 0);
+    ck_assert_int_eq(mmcl_classifier_predict(made, &rows, (const uint8_t[]){0, 0, 0}, &class), MMCL_E_INVAL);
+    mmcl_classifier_destroy(made);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("classify");
+    TCase *tcase = tcase_create("classify");
+    tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, kernels_equal_reference);
+    tcase_add_test(tcase, no_neighbour_is_lower);
+    tcase_add_test(tcase, warm_starts_change_nothing);
+    tcase_add_test(tcase, rotations_change_no_decision);
+    tcase_add_test(tcase, search_and_threads);
+    tcase_add_test(tcase, shots_equal_numpy);
+    tcase_add_test(tcase, bad_input_is_named);
+    tcase_add_test(tcase, masks_and_ties);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}

@@ -184,7 +184,7 @@ static mmcl_status iterate(struct state *state, bool *moved)
 /* Whether to stop before iteration `iteration`; turns to float64 products when float32 ones have done what they can. */
 static mmcl_status decide(struct state *state, uint64_t iteration, bool moved, bool *stop, mmcl_stop_reason *reason)
 {
-    if (state->gap < state->best_gap) {
+    if (state->gap < state->best_gap || isinf(state->gap)) { /* far away there is no bound yet to be impatient about */
         state->best_gap = state->gap;
         state->best_at  = iteration;
     }

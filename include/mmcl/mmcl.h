@@ -8,5 +8,10 @@
 #include <mmcl/io.h>
 #include <mmcl/transform.h>
 #include <mmcl/classify.h>
+#include <mmcl/model.h>
+#include <mmcl/encoder.h>
+#include <mmcl/objective.h>
+#include <mmcl/train.h>
+#include <mmcl/metrics.h>
 
 #endif

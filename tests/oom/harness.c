@@ -373,6 +373,8 @@ int main(int argc, char **argv)
                  {"cancel", FAULT_VERDICT, FAULT_CANCEL},
                  {"callback", FAULT_EXECUTOR, FAULT_CALLBACK},
                  {"coverage", FAULT_ALLOC, FAULT_NONE}};
+    const scenario *const tables[] = {scenarios_context, scenarios_io, scenarios_transform, scenarios_classify, scenarios_model,
+                                      scenarios_encoder, scenarios_objective, scenarios_train, scenarios_metrics};
     if (argc < 3)
         return 2;
     if (mkdtemp(folder) == NULL)
@@ -383,10 +385,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(argv[1], kinds[i].name) == 0) {
             known = true;
-            sweep_table(scenarios_context, only, kinds[i].first, kinds[i].last);
-            sweep_table(scenarios_io, only, kinds[i].first, kinds[i].last);
-            sweep_table(scenarios_transform, only, kinds[i].first, kinds[i].last);
-            sweep_table(scenarios_classify, only, kinds[i].first, kinds[i].last);
+            for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+                sweep_table(tables[t], only, kinds[i].first, kinds[i].last);
         }
     if (strcmp(argv[1], "coverage") == 0)
         check_coverage(argv[2]);

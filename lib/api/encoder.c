@@ -1,0 +1,2 @@
+/* Edge of encoder.h: validate, import options, call. */
+#include <mmcl/encoder.h>

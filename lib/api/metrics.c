@@ -1,0 +1,2 @@
+/* Edge of metrics.h: validate, import options, call. */
+#include <mmcl/metrics.h>

@@ -1,0 +1,2 @@
+/* Edge of objective.h: validate, import options, call. */
+#include <mmcl/objective.h>

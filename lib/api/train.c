@@ -1,0 +1,2 @@
+/* Edge of train.h: validate, import options, call. */
+#include <mmcl/train.h>

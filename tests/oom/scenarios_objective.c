@@ -1,0 +1,5 @@
+#include "harness.h"
+
+const scenario scenarios_objective[] = {
+    {0},
+};

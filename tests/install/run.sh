@@ -36,7 +36,7 @@ consume archive "$cc" "$archive" -std=c99
 readelf -d "$work/archive" | grep 'NEEDED.*libmmcl' && { echo "the consumer of the archive needs libmmcl.so"; exit 1; }
 # All static: OpenBLAS then wants libgfortran.a, which comes with a Fortran compiler, and that wants libquadmath.a.
 case $("$cc" -print-file-name=libgfortran.a) in
-    /*) consume static "$cc" "$(pkg-config --static --libs mmcl) -static -lquadmath" -std=c99
+    /*) consume static "$cc" "$(pkg-config --static --libs mmcl) -static -lquadmath -lm" -std=c99
         readelf -d "$work/static" | grep NEEDED && { echo "the static consumer needs shared libraries"; exit 1; } ;;
 esac
 [ -z "$cxx" ] || consume cpp "$cxx" "$shared" -x c++ -std=c++11 -pedantic-errors -Wall -Wextra -Werror

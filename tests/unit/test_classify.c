@@ -61,7 +61,7 @@ START_TEST(kernels_equal_reference)
     for (size_t classes = 2; classes < 40; classes += 5) {
         enum { rows = 9 };
         float   a[2][rows * 40], sums[2][40] = {{0}}, bias[40];
-        double  b[2][rows * 40], wide_sums[2][40] = {{0}}, wide_bias[40], loss[4] = {0}, spread[4] = {0};
+        double  b[2][rows * 40], wide_sums[2][40] = {{0}}, wide_bias[40], loss[4][9], normaliser[4][9], spread[4] = {0};
         int32_t labels[rows];
         for (size_t i = 0; i < rows * classes; i++)
             a[0][i] = a[1][i] = (float) (b[0][i] = b[1][i] = (double) (float) (30 * sin((double) (i * i))));
@@ -71,15 +71,19 @@ START_TEST(kernels_equal_reference)
             labels[i] = i % (int32_t) classes;
         const mmcl__softmax_kernels *sets[2] = {mmcl__softmax_kernel(), &mmcl__softmax_reference};
         for (int v = 0; v < 2; v++) {
-            sets[v]->f32(rows, classes, labels, bias, a[v], sums[v], &loss[v], &spread[v]);
-            sets[v]->f64(rows, classes, labels, wide_bias, b[v], wide_sums[v], &loss[2 + v], &spread[2 + v]);
+            sets[v]->f32(rows, classes, labels, bias, a[v], sums[v], loss[v], normaliser[v], &spread[v]);
+            sets[v]->f64(rows, classes, labels, wide_bias, b[v], wide_sums[v], loss[2 + v], normaliser[2 + v], &spread[2 + v]);
         }
         for (size_t i = 0; i < rows * classes; i++) {
             ck_assert_float_eq_tol(a[0][i], a[1][i], 1e-5f);
             ck_assert_double_eq_tol(b[0][i], b[1][i], 1e-13);
         }
-        ck_assert_double_eq_tol(loss[0], loss[1], 1e-5 * (1 + loss[1]));
-        ck_assert_double_eq_tol(loss[2], loss[3], 1e-12 * (1 + loss[3]));
+        for (size_t i = 0; i < rows; i++) {
+            ck_assert_double_eq_tol(loss[0][i], loss[1][i], 1e-5 * (1 + loss[1][i]));
+            ck_assert_double_eq_tol(loss[2][i], loss[3][i], 1e-12 * (1 + loss[3][i]));
+            ck_assert_double_eq_tol(normaliser[0][i], normaliser[1][i], 1e-5 * (1 + fabs(normaliser[1][i])));
+            ck_assert_double_eq_tol(normaliser[2][i], normaliser[3][i], 1e-12 * (1 + fabs(normaliser[3][i])));
+        }
         ck_assert_double_eq_tol(spread[2], spread[3], 1e-12 * (1 + spread[3]));
     }
 }

@@ -1,5 +1,6 @@
 #include <mmcl/mmcl.h>
 
+#include "../parity/logreg_golden.h"
 #include "classify/softmax.h"
 #include "core/rng.h"
 
@@ -177,6 +178,45 @@ START_TEST(no_neighbour_is_lower)
 }
 END_TEST
 
+/* One problem of tests/parity/make_logreg_golden.py: objectives within 1e-6 of the optimum, and every test row decided alike. */
+static void equals_golden(const int8_t *rows, const int8_t *test, const double *optima, const char *const *answers, size_t n, size_t d,
+                          size_t classes)
+{
+    float   *train_x = malloc(n * d * sizeof *train_x), *golden_test = malloc(LOGREG_TEST * d * sizeof *golden_test);
+    int64_t *labels = malloc(n * sizeof *labels), answer[LOGREG_TEST];
+    for (size_t i = 0; i < n * d; i++)
+        train_x[i] = (float) rows[i] / 16;
+    for (size_t i = 0; i < LOGREG_TEST * d; i++)
+        golden_test[i] = (float) test[i] / 16;
+    for (size_t i = 0; i < n; i++)
+        labels[i] = (int64_t) (i % classes);
+    mmcl_labelled train = rows_of(train_x, labels, n, d);
+    mmcl_matrix   asked = {.data = golden_test, .rows = LOGREG_TEST, .cols = d};
+    for (size_t g = 0; g < LOGREG_GRID; g++) {
+        const mmcl_logreg_options options = {.struct_size = sizeof options, .c = logreg_grid[g]};
+        mmcl_logreg_info          info    = {.struct_size = sizeof info};
+        mmcl_classifier          *made;
+        double                    value;
+        OK(mmcl_logreg_fit(&made, context, &train, classes, &options, NULL, &info));
+        ck_assert_int_eq(info.stop, MMCL_STOP_TOLERANCE);
+        OK(mmcl_logreg_objective(made, &train, logreg_grid[g], &value));
+        ck_assert_double_eq_tol(value / optima[g], 1, 1e-6);
+        OK(mmcl_classifier_predict(made, &asked, NULL, answer));
+        for (size_t i = 0; i < LOGREG_TEST; i++)
+            ck_assert_msg(answer[i] == answers[g][i] - '0', "C = %g: row %zu is of class %d, not %c", logreg_grid[g], i, (int) answer[i],
+                          answers[g][i]);
+        mmcl_classifier_destroy(made);
+    }
+    free(train_x), free(golden_test), free(labels);
+}
+
+START_TEST(optima_equal_scikit_learn)
+{
+    equals_golden(overlapping_rows, overlapping_test, overlapping_optima, overlapping_answers, 160, 6, 4);
+    equals_golden(separable_rows, separable_test, separable_optima, separable_answers, 48, 30, 8);
+}
+END_TEST
+
 START_TEST(warm_starts_change_nothing)
 {
     mmcl_labelled    train = rows_of(x, y, N, D);
@@ -318,6 +358,7 @@ int main(void)
     tcase_add_test(tcase, kernels_equal_reference);
     tcase_add_test(tcase, curvature_is_the_change_of_the_gradient);
     tcase_add_test(tcase, no_neighbour_is_lower);
+    tcase_add_test(tcase, optima_equal_scikit_learn);
     tcase_add_test(tcase, warm_starts_change_nothing);
     tcase_add_test(tcase, rotations_change_no_decision);
     tcase_add_test(tcase, search_and_threads);

@@ -1,7 +1,7 @@
 /*
- * The minimisation: L-BFGS in rotated coordinates with float32 products, and float64 ones for the last digits. Where classes overlap and C
- * is large, the curvature spans more orders than L-BFGS copes with, and truncated Newton steps finish the work.
- * Notation: g gradient, W weights [classes, axes], b intercepts; formulas: doc/numerics-probe.md.
+ * The minimisation: L-BFGS in rotated coordinates, preconditioned by the curvature within classes, with float32 products, and float64
+ * ones for the last digits. Should L-BFGS not get there, truncated Newton steps finish the work.
+ * Notation: g gradient, W weights [classes, axes], b intercepts; formulas: doc/numerics.md.
  */
 #include "classify/logreg.h"
 

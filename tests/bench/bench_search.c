@@ -55,7 +55,7 @@ static double normal(uint64_t *state)
 
 /*
  * Class centres and noise share a decaying spectrum; rows have a common offset and unit norm, as CLIP's do. The noise is so strong
- * that a good probe gets about two thirds of the validation rows right.
+ * that a good probe gets about half of the validation rows right.
  */
 static void sample(uint64_t *state, const struct settings *settings, const float *centres, size_t rows, float *x, int64_t *y)
 {

@@ -28,15 +28,15 @@ def transforms(protocol):
 
 
 def run(options, files, shots, protocol):
-    specs = transforms(protocol)
-    pool = ["--pool", os.path.join(options.folder, "pool.npy")] if protocol == "strict" else []
-    words = ["probe"] + files + ["--shots", ",".join(map(str, shots)), "--protocol", protocol, "--seeds", str(options.seeds)] + pool
-    shown = "mmcl " + " ".join(os.path.basename(w) for w in words) + " --transform ..."
+    """One run a transform: a line of the table each."""
+    specs, rows = transforms(protocol), []
+    words = ["probe"] + files + ["--shots", ",".join(map(str, shots)), "--protocol", protocol, "--seeds", str(options.seeds)]
+    words += ["--pool", "pool.npy"] if protocol == "strict" else []
     for spec in specs:
-        words += ["--transform", spec]
-    words += ["--threads", str(options.threads), "--quiet", "--json", "-"]
-    output = subprocess.run([options.mmcl] + words, cwd=options.folder, stdout=subprocess.PIPE, check=True).stdout
-    return shown, specs, json.loads(output)["rows"]
+        command = [options.mmcl] + words + ["--transform", spec, "--threads", str(options.threads), "--quiet", "--json", "-"]
+        rows += json.loads(subprocess.run(command, cwd=options.folder, stdout=subprocess.PIPE, check=True).stdout)["rows"]
+        print("%s %s" % (protocol, spec), file=sys.stderr, flush=True)
+    return "mmcl " + " ".join(words) + " --transform TRANSFORM", specs, rows
 
 
 def table(options, files, shots, key, protocol):

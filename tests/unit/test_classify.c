@@ -1,6 +1,7 @@
 #include <mmcl/mmcl.h>
 
 #include "../parity/logreg_golden.h"
+#include "classify/blocks.h"
 #include "classify/softmax.h"
 #include "core/rng.h"
 
@@ -124,6 +125,72 @@ START_TEST(curvature_is_the_change_of_the_gradient)
         ck_assert_double_lt(sqrt(difference / norm), 1e-7);
     }
     mmcl__softmax_close(&softmax);
+}
+END_TEST
+
+/* The blocks times their inverses, for fewer rows than columns (Woodbury) and for more, with every row kept. */
+static void blocks_invert(size_t rows, mmcl_precision stored, double tolerance)
+{
+    enum { size = K * (D + 1) };
+    const double        c = 1e4;
+    mmcl__rotation      rotation;
+    mmcl__softmax       softmax;
+    mmcl__blocks        blocks;
+    mmcl__softmax_value value;
+    mmcl_matrix         view = {.data = x, .rows = rows, .cols = D};
+    int32_t             labels[N];
+    double              counts[K] = {0}, at[size], in[size], out[size], gradient[size];
+    for (size_t i = 0; i < rows; i++) {
+        labels[i] = (int32_t) y[i];
+        counts[y[i]]++;
+    }
+    OK(mmcl__rotation_open(&rotation, context, &view, true, stored, "rows"));
+    OK(mmcl__softmax_open(&softmax, context, rows, rotation.axes, K, rotation.x, stored, labels));
+    OK(mmcl__blocks_open(&blocks, context, &rotation, &softmax, counts, true));
+    size_t axes = rotation.axes, weights = K * axes;
+    for (size_t i = 0; i < weights + K; i++) {
+        at[i] = 0.2 * sin((double) i * 1.7);
+        in[i] = cos((double) (i * i));
+    }
+    OK(mmcl__softmax_pass(&softmax, stored, c, at, gradient, &value));
+    OK(mmcl__blocks_refresh(&blocks, c, at, value.spread, rows));
+    OK(mmcl__blocks_apply(&blocks, in, out));
+    for (size_t k = 0; k < K; k++) {
+        double back[D + 1] = {0}, all = 0;
+        ck_assert_uint_eq(blocks.kept[k], rows);
+        for (size_t i = 0; i < rows; i++) {
+            double row[D + 1], score[K], sum = 0, along = 0;
+            for (size_t j = 0; j < axes; j++)
+                row[j] = stored == MMCL_PRECISION_F32 ? (double) ((float *) rotation.x)[i * axes + j] : ((double *) rotation.x)[i * axes + j];
+            row[axes] = 1;
+            for (size_t l = 0; l < K; l++) {
+                score[l] = at[weights + l];
+                for (size_t j = 0; j < axes; j++)
+                    score[l] += at[l * axes + j] * row[j];
+                sum += exp(score[l]);
+            }
+            double p = exp(score[k]) / sum, q = p * (1 - p);
+            all += q;
+            for (size_t j = 0; j <= axes; j++)
+                along += row[j] * (j < axes ? out[k * axes + j] : out[weights + k]);
+            for (size_t j = 0; j <= axes; j++)
+                back[j] += c * q * along * row[j];
+        }
+        for (size_t j = 0; j < axes; j++) /* the penalty; the intercept has a thousandth of its curvature in its stead */
+            ck_assert_double_eq_tol(back[j] + out[k * axes + j], in[k * axes + j], tolerance);
+        ck_assert_double_eq_tol(back[axes] + 1e-3 * c * all * out[weights + k], in[weights + k], tolerance);
+    }
+    mmcl__blocks_close(&blocks);
+    mmcl__softmax_close(&softmax);
+    mmcl__rotation_close(&rotation);
+}
+
+START_TEST(blocks_are_inverse_curvatures)
+{
+    blocks_invert(10, MMCL_PRECISION_F32, 1e-3);
+    blocks_invert(10, MMCL_PRECISION_F64, 1e-3);
+    blocks_invert(N, MMCL_PRECISION_F32, 1e-3);
+    blocks_invert(N, MMCL_PRECISION_F64, 1e-3);
 }
 END_TEST
 
@@ -357,6 +424,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, kernels_equal_reference);
     tcase_add_test(tcase, curvature_is_the_change_of_the_gradient);
+    tcase_add_test(tcase, blocks_are_inverse_curvatures);
     tcase_add_test(tcase, no_neighbour_is_lower);
     tcase_add_test(tcase, optima_equal_scikit_learn);
     tcase_add_test(tcase, warm_starts_change_nothing);

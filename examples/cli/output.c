@@ -50,6 +50,7 @@ int output_open(text_output *out, const char *option, const char *path)
     if (exists && access(path, W_OK) != 0)
         return refuse(option, path, strerror(errno));
     if (exists && !S_ISREG(there.st_mode)) { /* a device or a pipe must not be replaced by a file */
+        out->path = memory_text(path);
         out->file = fopen(path, "w");
         return out->file != NULL ? EXIT_OK : refuse(option, path, strerror(errno));
     }

@@ -53,7 +53,8 @@ typedef struct mmcl_logreg_info {
 /*
  * Fits on `train` with labels 0 ... classes - 1; every class needs a row. `start` (may be NULL) is a fitted classifier of the
  * same shape to begin from: a warm start changes the time, not the solution. `info` may be NULL.
- * Thread class: exclusive. Allocates: O((classes + inputs) * inputs + rows * min(rows, inputs)), all but the weights released.
+ * Thread class: exclusive. Allocates: O((classes + inputs) * inputs + rows * min(rows, inputs)) and at most 48 MiB
+ * of preconditioner, all but the weights released.
  * Errors: MMCL_E_INVAL (label out of range, classes < 2, C not positive), MMCL_E_NUMERIC (NaN, infinity, a class without rows),
  * MMCL_E_CANCELLED, MMCL_E_CALLBACK, MMCL_E_ABI, MMCL_E_NOMEM. *out is NULL on error.
  */

@@ -8,14 +8,18 @@
 #define CHUNK ((size_t) 4096)
 #define PAIRS MMCL__LBFGS_PAIRS
 
-mmcl_status mmcl__lbfgs_open(mmcl__lbfgs *lbfgs, mmcl_context *context, size_t size)
+mmcl_status mmcl__lbfgs_open(mmcl__lbfgs *lbfgs, mmcl_context *context, size_t size, mmcl__lbfgs_apply apply, void *argument)
 {
-    *lbfgs = (mmcl__lbfgs){.context = context, .size = size, .chunks = (size + CHUNK - 1) / CHUNK};
+    *lbfgs = (mmcl__lbfgs){
+        .context = context, .size = size, .chunks = (size + CHUNK - 1) / CHUNK, .apply = apply, .argument = argument};
     lbfgs->steps            = mmcl__alloc(context, PAIRS * size, sizeof *lbfgs->steps);
     lbfgs->changes          = mmcl__alloc(context, PAIRS * size, sizeof *lbfgs->changes);
-    lbfgs->inverse_diagonal = mmcl__alloc(context, size, sizeof *lbfgs->inverse_diagonal);
+    lbfgs->images           = mmcl__alloc(context, PAIRS * size, sizeof *lbfgs->images);
+    lbfgs->image            = mmcl__alloc(context, size, sizeof *lbfgs->image);
+    lbfgs->next             = mmcl__alloc(context, size, sizeof *lbfgs->next);
     lbfgs->partial          = mmcl__alloc(context, lbfgs->chunks * 3 * PAIRS, sizeof *lbfgs->partial);
-    if (lbfgs->steps != NULL && lbfgs->changes != NULL && lbfgs->inverse_diagonal != NULL && lbfgs->partial != NULL)
+    if (lbfgs->steps != NULL && lbfgs->changes != NULL && lbfgs->images != NULL && lbfgs->image != NULL &&
+        lbfgs->next != NULL && lbfgs->partial != NULL)
         return MMCL_OK;
     mmcl__lbfgs_close(lbfgs);
     return MMCL_E_NOMEM;
@@ -26,7 +30,9 @@ void mmcl__lbfgs_close(mmcl__lbfgs *lbfgs)
     mmcl_context *context = lbfgs->context;
     mmcl__free(context, lbfgs->steps, PAIRS * lbfgs->size, sizeof *lbfgs->steps);
     mmcl__free(context, lbfgs->changes, PAIRS * lbfgs->size, sizeof *lbfgs->changes);
-    mmcl__free(context, lbfgs->inverse_diagonal, lbfgs->size, sizeof *lbfgs->inverse_diagonal);
+    mmcl__free(context, lbfgs->images, PAIRS * lbfgs->size, sizeof *lbfgs->images);
+    mmcl__free(context, lbfgs->image, lbfgs->size, sizeof *lbfgs->image);
+    mmcl__free(context, lbfgs->next, lbfgs->size, sizeof *lbfgs->next);
     mmcl__free(context, lbfgs->partial, lbfgs->chunks * 3 * PAIRS, sizeof *lbfgs->partial);
     *lbfgs = (mmcl__lbfgs){.context = context};
 }
@@ -61,12 +67,6 @@ static size_t extent(const mmcl__lbfgs *lbfgs, size_t chunk, size_t *first)
     return MMCL__MIN(CHUNK, lbfgs->size - *first);
 }
 
-static void multiply(size_t n, const double *restrict a, const double *restrict b, double *restrict out)
-{
-    for (size_t i = 0; i < n; i++)
-        out[i] = a[i] * b[i];
-}
-
 static void store_pair(void *argument, size_t chunk, uint32_t worker)
 {
     (void) worker;
@@ -75,47 +75,48 @@ static void store_pair(void *argument, size_t chunk, uint32_t worker)
     size_t              first, n = extent(lbfgs, chunk, &first);
     double *restrict s = lbfgs->steps + sweep->target * lbfgs->size + first;
     double *restrict y = lbfgs->changes + sweep->target * lbfgs->size + first;
+    double *restrict z = lbfgs->images + sweep->target * lbfgs->size + first;
     for (size_t i = 0; i < n; i++) {
         s[i] = sweep->length * sweep->vector[first + i];
         y[i] = sweep->after[first + i] - sweep->before[first + i];
+        z[i] = lbfgs->next[first + i] - lbfgs->image[first + i];
     }
 }
 
-/* For the pair in slot t: s_i . y_t, s_t . y_i and y_i . D y_t for every i. */
+/* For the pair in slot t: s_i . y_t, s_t . y_i and y_i . H0 y_t for every i. */
 static void pair_products(void *argument, size_t chunk, uint32_t worker)
 {
     (void) worker;
     const struct sweep *sweep = argument;
     mmcl__lbfgs        *lbfgs = sweep->lbfgs;
     size_t              first, n = extent(lbfgs, chunk, &first);
-    double              scaled[CHUNK], *out = lbfgs->partial + chunk * 3 * PAIRS;
+    double             *out = lbfgs->partial + chunk * 3 * PAIRS;
+    const double       *image = lbfgs->images + sweep->target * lbfgs->size + first;
     const double       *s = lbfgs->steps + sweep->target * lbfgs->size + first, *y = lbfgs->changes + sweep->target * lbfgs->size + first;
-    multiply(n, y, lbfgs->inverse_diagonal + first, scaled);
     for (size_t age = 0; age < lbfgs->count; age++) {
         size_t i = slot(lbfgs, age), at = i * lbfgs->size + first;
         out[i]             = mmcl__dot_f64(n, lbfgs->steps + at, y);
         out[PAIRS + i]     = mmcl__dot_f64(n, s, lbfgs->changes + at);
-        out[2 * PAIRS + i] = mmcl__dot_f64(n, lbfgs->changes + at, scaled);
+        out[2 * PAIRS + i] = mmcl__dot_f64(n, lbfgs->changes + at, image);
     }
 }
 
-/* s_i . g and y_i . D g. */
+/* s_i . g and y_i . H0 g. */
 static void gradient_products(void *argument, size_t chunk, uint32_t worker)
 {
     (void) worker;
     const struct sweep *sweep = argument;
     mmcl__lbfgs        *lbfgs = sweep->lbfgs;
     size_t              first, n = extent(lbfgs, chunk, &first);
-    double              scaled[CHUNK], *out = lbfgs->partial + chunk * 3 * PAIRS;
-    multiply(n, sweep->vector + first, lbfgs->inverse_diagonal + first, scaled);
+    double             *out = lbfgs->partial + chunk * 3 * PAIRS;
     for (size_t age = 0; age < lbfgs->count; age++) {
         size_t i = slot(lbfgs, age), at = i * lbfgs->size + first;
         out[i]         = mmcl__dot_f64(n, lbfgs->steps + at, sweep->vector + first);
-        out[PAIRS + i] = mmcl__dot_f64(n, lbfgs->changes + at, scaled);
+        out[PAIRS + i] = mmcl__dot_f64(n, lbfgs->changes + at, lbfgs->image + first);
     }
 }
 
-/* direction = scale D (gradient + sum along_y y_i) + sum along_s s_i. */
+/* direction = scale (H0 gradient + sum along_y H0 y_i) + sum along_s s_i. */
 static void combine(void *argument, size_t chunk, uint32_t worker)
 {
     (void) worker;
@@ -123,13 +124,12 @@ static void combine(void *argument, size_t chunk, uint32_t worker)
     mmcl__lbfgs        *lbfgs = sweep->lbfgs;
     size_t              first, n = extent(lbfgs, chunk, &first);
     double             *d = sweep->direction + first;
-    memcpy(d, sweep->vector + first, n * sizeof *d);
+    memcpy(d, lbfgs->image + first, n * sizeof *d);
     for (size_t age = 0; age < lbfgs->count; age++) {
         size_t i = slot(lbfgs, age);
-        mmcl__axpy_f64(n, sweep->along_y[i], lbfgs->changes + i * lbfgs->size + first, d);
+        mmcl__axpy_f64(n, sweep->along_y[i], lbfgs->images + i * lbfgs->size + first, d);
     }
-    for (size_t i = 0; i < n; i++)
-        d[i] *= sweep->scale * lbfgs->inverse_diagonal[first + i];
+    mmcl__scale_f64(n, sweep->scale, d);
     for (size_t age = 0; age < lbfgs->count; age++) {
         size_t i = slot(lbfgs, age);
         mmcl__axpy_f64(n, sweep->along_s[i], lbfgs->steps + i * lbfgs->size + first, d);
@@ -160,9 +160,14 @@ static mmcl_status refresh_pair(mmcl__lbfgs *lbfgs, size_t target)
     return MMCL_OK;
 }
 
-mmcl_status mmcl__lbfgs_rescale(mmcl__lbfgs *lbfgs)
+mmcl_status mmcl__lbfgs_refresh(mmcl__lbfgs *lbfgs, const double *gradient, bool changed)
 {
-    for (size_t age = 0; age < lbfgs->count; age++)
+    MMCL__TRY(lbfgs->apply(lbfgs->argument, gradient, lbfgs->image));
+    for (size_t age = 0; age < lbfgs->count && changed; age++) {
+        size_t at = slot(lbfgs, age) * lbfgs->size;
+        MMCL__TRY(lbfgs->apply(lbfgs->argument, lbfgs->changes + at, lbfgs->images + at));
+    }
+    for (size_t age = 0; age < lbfgs->count && changed; age++)
         MMCL__TRY(refresh_pair(lbfgs, slot(lbfgs, age)));
     return MMCL_OK;
 }
@@ -172,7 +177,11 @@ mmcl_status mmcl__lbfgs_push(mmcl__lbfgs *lbfgs, double length, const double *di
     size_t       target = (lbfgs->newest + 1) % PAIRS;
     struct sweep sweep  = {
          .lbfgs = lbfgs, .vector = direction, .before = before, .after = after, .length = length, .target = target};
+    MMCL__TRY(lbfgs->apply(lbfgs->argument, after, lbfgs->next));
     MMCL__TRY(mmcl__parallel(lbfgs->context, lbfgs->chunks, store_pair, &sweep));
+    double *image = lbfgs->image;
+    lbfgs->image  = lbfgs->next;
+    lbfgs->next   = image;
     size_t kept   = lbfgs->count;
     lbfgs->newest = target;
     lbfgs->count  = MMCL__MIN(lbfgs->count + 1, PAIRS);
@@ -203,7 +212,7 @@ mmcl_status mmcl__lbfgs_direction(mmcl__lbfgs *lbfgs, const double *gradient, do
             alpha[i] /= lbfgs->sy[i][i];
             sweep.along_y[i] = -alpha[i];
         }
-        for (size_t age = count; age-- > 0;) { /* oldest first: r = gamma D q + sum (alpha_j - beta_j) s_j */
+        for (size_t age = count; age-- > 0;) { /* oldest first: r = gamma H0 q + sum (alpha_j - beta_j) s_j */
             size_t i    = slot(lbfgs, age);
             double beta = total(lbfgs, PAIRS + i);
             for (size_t other = 0; other < count; other++)

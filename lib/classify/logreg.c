@@ -43,6 +43,12 @@ static size_t weights_of(const mmcl__logreg *logreg)
     return logreg->classes * logreg->rotation.axes;
 }
 
+static mmcl_status precondition(void *argument, const double *in, double *out)
+{
+    mmcl__logreg *logreg = argument;
+    return mmcl__blocks_apply(&logreg->blocks, in, out);
+}
+
 static mmcl_status build(mmcl__logreg *logreg, const mmcl_labelled *train, mmcl_precision precision)
 {
     mmcl_context   *context  = logreg->context;
@@ -50,7 +56,8 @@ static mmcl_status build(mmcl__logreg *logreg, const mmcl_labelled *train, mmcl_
     MMCL__TRY(mmcl__rotation_open(rotation, context, &train->features, logreg->intercept, precision, "train.features"));
     MMCL__TRY(mmcl__softmax_open(&logreg->softmax, context, rotation->rows, rotation->axes, logreg->classes, rotation->x, precision,
                                  logreg->labels));
-    MMCL__TRY(mmcl__lbfgs_open(&logreg->lbfgs, context, mmcl__logreg_size(logreg)));
+    MMCL__TRY(mmcl__blocks_open(&logreg->blocks, context, rotation, &logreg->softmax, logreg->counts, logreg->intercept));
+    MMCL__TRY(mmcl__lbfgs_open(&logreg->lbfgs, context, mmcl__logreg_size(logreg), precondition, logreg));
     logreg->vectors = mmcl__alloc(context, 7 * mmcl__logreg_size(logreg), sizeof *logreg->vectors);
     return logreg->vectors != NULL ? MMCL_OK : MMCL_E_NOMEM;
 }
@@ -75,6 +82,7 @@ void mmcl__logreg_close(mmcl__logreg *logreg)
     mmcl_context *context = logreg->context;
     mmcl__free(context, logreg->vectors, 7 * mmcl__logreg_size(logreg), sizeof *logreg->vectors);
     mmcl__lbfgs_close(&logreg->lbfgs);
+    mmcl__blocks_close(&logreg->blocks);
     mmcl__softmax_close(&logreg->softmax);
     mmcl__free(context, logreg->labels, logreg->rotation.rows, sizeof *logreg->labels);
     mmcl__free(context, logreg->counts, logreg->classes, sizeof *logreg->counts);
@@ -176,7 +184,7 @@ mmcl_status mmcl__logreg_fit(mmcl_classifier **out, mmcl_context *context, const
 static mmcl_status add_losses(const mmcl_classifier *classifier, const mmcl_labelled *train, double *tile, double *loss)
 {
     size_t      d = classifier->inputs, classes = classifier->classes, rows = train->features.rows;
-    double     *scores = tile + TILE * d, *columns = scores + TILE * classes, spread = 0;
+    double     *scores = tile + TILE * d, *columns = scores + TILE * classes, spread = 0, losses[TILE], normalisers[TILE];
     int32_t     labels[TILE];
     mmcl__place bad;
     memset(columns, 0, classes * sizeof *columns);
@@ -188,7 +196,9 @@ static mmcl_status add_losses(const mmcl_classifier *classifier, const mmcl_labe
         for (size_t j = 0; j < n; j++)
             labels[j] = (int32_t) train->labels[i + j];
         mmcl__gemm_f64(false, true, n, classes, d, 1, tile, d, classifier->weights, d, 0, scores, classes);
-        mmcl__softmax_kernel()->f64(n, classes, labels, classifier->intercepts, scores, columns, loss, &spread);
+        mmcl__softmax_kernel()->f64(n, classes, labels, classifier->intercepts, scores, columns, losses, normalisers, &spread);
+        for (size_t j = 0; j < n; j++)
+            *loss += losses[j];
     }
     return MMCL_OK;
 }

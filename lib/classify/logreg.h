@@ -2,6 +2,7 @@
 #ifndef MMCL_CLASSIFY_LOGREG_H
 #define MMCL_CLASSIFY_LOGREG_H
 
+#include "classify/blocks.h"
 #include "classify/classifier.h"
 #include "classify/lbfgs.h"
 #include "classify/rotation.h"
@@ -16,6 +17,7 @@ typedef struct mmcl__logreg {
     int32_t       *labels; /* [rows] */
     double        *counts; /* [classes] rows of each class */
     mmcl__softmax  softmax;
+    mmcl__blocks   blocks;
     mmcl__lbfgs    lbfgs;
     double        *vectors; /* [7, size] */
 } mmcl__logreg;

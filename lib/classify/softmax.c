@@ -46,8 +46,10 @@ static bool allocate(mmcl__softmax *softmax)
     softmax->parts   = mmcl__alloc(context, lanes * weights_of(softmax), sizeof *softmax->parts);
     softmax->totals  = mmcl__alloc(context, lanes * 2, sizeof *softmax->totals);
     softmax->squares = mmcl__alloc(context, chunks_of(softmax), sizeof *softmax->squares);
+    softmax->losses  = mmcl__alloc(context, softmax->rows, sizeof *softmax->losses);
+    softmax->normalisers = mmcl__alloc(context, softmax->rows, sizeof *softmax->normalisers);
     return softmax->narrow != NULL && softmax->scratch != NULL && softmax->sums != NULL && softmax->parts != NULL &&
-           softmax->totals != NULL && softmax->squares != NULL;
+           softmax->totals != NULL && softmax->squares != NULL && softmax->losses != NULL && softmax->normalisers != NULL;
 }
 
 mmcl_status mmcl__softmax_open(mmcl__softmax *softmax, mmcl_context *context, size_t rows, size_t inputs, size_t classes,
@@ -77,6 +79,8 @@ void mmcl__softmax_close(mmcl__softmax *softmax)
     mmcl__free(context, softmax->parts, lanes * weights_of(softmax), sizeof *softmax->parts);
     mmcl__free(context, softmax->totals, lanes * 2, sizeof *softmax->totals);
     mmcl__free(context, softmax->squares, chunks_of(softmax), sizeof *softmax->squares);
+    mmcl__free(context, softmax->losses, softmax->rows, sizeof *softmax->losses);
+    mmcl__free(context, softmax->normalisers, softmax->rows, sizeof *softmax->normalisers);
     *softmax = (mmcl__softmax){.context = context};
 }
 
@@ -96,6 +100,14 @@ static void add_f32(size_t n, const float *restrict in, double *restrict out)
         out[i] += (double) in[i];
 }
 
+static double sum_of(size_t n, const double *values)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += values[i];
+    return sum;
+}
+
 static void lane_f32(void *argument, size_t lane, uint32_t worker)
 {
     const struct pass *pass    = argument;
@@ -112,7 +124,8 @@ static void lane_f32(void *argument, size_t lane, uint32_t worker)
         const float *x = (const float *) softmax->x + i * d;
         mmcl__gemm_f32(false, true, n, k, d, 1, x, d, softmax->narrow, d, 0, scores, k);
         memset(columns, 0, k * sizeof *columns);
-        mmcl__softmax_kernel()->f32(n, k, softmax->labels + i, softmax->narrow + weights, scores, columns, &totals[0], &totals[1]);
+        mmcl__softmax_kernel()->f32(n, k, softmax->labels + i, softmax->narrow + weights, scores, columns,
+                                    softmax->losses + i, softmax->normalisers + i, &totals[1]);
         mmcl__gemm_f32(true, false, k, d, n, 1, scores, k, x, d, pending > 0, part, d);
         add_f32(k, columns, sums + weights);
         pending += n;
@@ -121,6 +134,7 @@ static void lane_f32(void *argument, size_t lane, uint32_t worker)
             pending = 0;
         }
     }
+    totals[0] = sum_of(end - first, softmax->losses + first);
 }
 
 /*
@@ -169,13 +183,14 @@ static void lane_f64(void *argument, size_t lane, uint32_t worker)
         }
         mmcl__gemm_f64(false, true, n, k, d, 1, x, d, pass->parameters, d, 0, scores, k);
         mmcl__softmax_kernel()->f64(n, k, softmax->labels + i, pass->parameters + weights, scores, curvature ? columns : sums + weights,
-                                    &totals[0], &totals[1]);
+                                    softmax->losses + i, softmax->normalisers + i, &totals[1]);
         if (curvature) {
             mmcl__gemm_f64(false, true, n, k, d, 1, x, d, pass->direction, d, 0, changes, k);
             probability_changes(n, k, softmax->labels + i, scores, pass->direction + weights, changes, sums + weights);
         }
         mmcl__gemm_f64(true, false, k, d, n, 1, curvature ? changes : scores, k, x, d, 1, sums, d);
     }
+    totals[0] = sum_of(end - first, softmax->losses + first);
 }
 
 /* ------------------------------------------------------------------------------------------------------- reduction --- */

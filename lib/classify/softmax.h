@@ -12,16 +12,20 @@
 
 /*
  * In: scores [rows, classes] without bias. Out: residuals p - y in their place; column_sums [classes] += the sums of the columns;
- * loss += sum_i -log p(label_i); spread += sum_i sum_k p_ik (1 - p_ik), the trace of the softmax's second derivative.
+ * losses [rows] = -log p(label_i); normalisers [rows] = log sum_k exp(score_ik + bias_k); spread += sum_i sum_k p_ik (1 - p_ik), the
+ * trace of the softmax's second derivative.
  *
  * Everything is relative to the label's score: -log p = log1p(t) with t = sum over the other classes of exp(s_k - s_label), and
  * p_label - 1 = -t / (1 + t), so both keep their relative precision when a row is fitted almost perfectly.
  */
 typedef struct mmcl__softmax_kernels {
     void (*f32)(size_t rows, size_t classes, const int32_t *labels, const float *bias, float *scores, float *column_sums,
-                double *loss, double *spread);
+                double *losses, double *normalisers, double *spread);
     void (*f64)(size_t rows, size_t classes, const int32_t *labels, const double *bias, double *scores, double *column_sums,
-                double *loss, double *spread);
+                double *losses, double *normalisers, double *spread);
+    /* Of a float32 row and a float64 vector: the inner product, and vector += factor row. */
+    double (*dot)(size_t n, const float *row, const double *vector);
+    void (*axpy)(size_t n, double factor, const float *row, double *vector);
 } mmcl__softmax_kernels;
 
 MMCL__ISA_TABLE(mmcl__softmax_kernels, mmcl__softmax_kernel)
@@ -44,6 +48,7 @@ typedef struct mmcl__softmax {
     float         *parts;    /* [lanes, classes * inputs] */
     double        *totals;   /* [lanes, 2] loss and spread */
     double        *squares;  /* [chunks] of the penalty */
+    double        *losses, *normalisers; /* [rows] of the last pass, see above */
 } mmcl__softmax;
 
 /* Value of the objective at some parameters. */

@@ -64,19 +64,20 @@ static REAL KERNEL(probabilities)(size_t n, REAL scale, REAL *restrict s, REAL *
 }
 
 static void KERNEL(softmax)(size_t rows, size_t classes, const int32_t *labels, const REAL *bias, REAL *scores, REAL *column_sums,
-                            double *loss, double *spread)
+                            double *losses, double *normalisers, double *spread)
 {
     for (size_t i = 0; i < rows; i++) {
         REAL  *s = scores + i * classes;
         size_t y = (size_t) labels[i];
-        REAL   top = KERNEL(shift)(classes, bias, s[y] + bias[y], s);
+        REAL   own = s[y] + bias[y], top = KERNEL(shift)(classes, bias, own, s);
         s[y]       = -(REAL) 1e30; /* leaves the label out of the sum: its own term is exp(-top) */
         REAL others = KERNEL(exponentials)(classes, top, s), all = others + EXP(-top), miss = others / all;
         s[y]         = 0;
         REAL squares = KERNEL(probabilities)(classes, 1 / all, s, column_sums);
         s[y]         = -miss;
         column_sums[y] -= miss;
-        *loss += top > 0 ? (double) top + log((double) all) : log1p((double) others);
+        losses[i]      = top > 0 ? (double) top + log((double) all) : log1p((double) others);
+        normalisers[i] = (double) own + losses[i];
         *spread += (double) miss * (2 - (double) miss) - (double) squares;
     }
 }

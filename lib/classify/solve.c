@@ -1,7 +1,7 @@
 /*
- * The minimisation: L-BFGS in rotated coordinates with float32 products, and float64 ones for the last digits. Where classes overlap and C
- * is large, the curvature spans more orders than L-BFGS copes with, and truncated Newton steps finish the work.
- * Notation: g gradient, W weights [classes, axes], b intercepts; formulas: doc/numerics-probe.md.
+ * The minimisation: L-BFGS in rotated coordinates, preconditioned by the curvature within classes, with float32 products, and float64
+ * ones for the last digits. Should L-BFGS not get there, truncated Newton steps finish the work.
+ * Notation: g gradient, W weights [classes, axes], b intercepts; formulas: doc/numerics.md.
  */
 #include "classify/logreg.h"
 
@@ -10,7 +10,9 @@
 #include <math.h>
 #include <string.h>
 
-#define RESCALE 20       /* iterations between estimates of the diagonal */
+#define REBUILD 10       /* iterations between preconditioners */
+#define KEPT 64          /* rows a class that the first preconditioners take exactly */
+#define REFRESHES 4      /* their number */
 #define PATIENCE 40      /* iterations without a smaller gap after which the arithmetic is at its limit */
 #define LBFGS_MOST 400   /* iterations before Newton's method takes over */
 #define CG_MOST 400      /* products with the second derivative for one Newton step */
@@ -28,6 +30,8 @@ struct state {
     mmcl__softmax_value value, next_value;
     double         gap, best_gap;
     uint64_t       passes, best_at; /* iteration of best_gap */
+    size_t         kept;      /* rows a class that the next preconditioner takes exactly */
+    uint64_t       refreshes; /* of the preconditioner so far */
 };
 
 static mmcl_status evaluate(struct state *state, const double *x, double *gradient, mmcl__softmax_value *value)
@@ -52,22 +56,13 @@ static double intercept_curvature(const struct state *state, size_t k)
     return state->c * state->logreg->counts[k] * mean_spread(state);
 }
 
-/*
- * Diagonal of the curvature, 1 + c (n_k / n) spread scatter_j: Boehning's bound (1992) with its 1/2 replaced by the present mean
- * of p (1 - p), split over the classes by their rows.
- */
-static mmcl_status rescale(struct state *state)
+/* The preconditioner at the present point; it grows when a fit takes long. */
+static mmcl_status rebuild(struct state *state)
 {
-    mmcl__logreg         *logreg   = state->logreg;
-    const mmcl__rotation *rotation = &logreg->rotation;
-    double               *inverse  = logreg->lbfgs.inverse_diagonal, *intercepts = inverse + logreg->classes * rotation->axes;
-    for (size_t k = 0; k < logreg->classes; k++) {
-        double weight = intercept_curvature(state, k) / (double) rotation->rows;
-        for (size_t j = 0; j < rotation->axes; j++)
-            inverse[k * rotation->axes + j] = 1 / (1 + weight * rotation->scatter[j]);
-        intercepts[k] = 1 / intercept_curvature(state, k);
-    }
-    return mmcl__lbfgs_rescale(&logreg->lbfgs);
+    mmcl__logreg *logreg = state->logreg;
+    MMCL__TRY(mmcl__blocks_refresh(&logreg->blocks, state->c, state->x, state->value.spread, state->kept));
+    state->kept *= state->refreshes++ < REFRESHES ? 1 : 2;
+    return MMCL_OK;
 }
 
 /*
@@ -101,7 +96,7 @@ static mmcl_status switch_to_f64(struct state *state, uint64_t iteration)
     MMCL__TRY(evaluate(state, state->x, state->gradient, &state->value));
     state->gap = state->best_gap = relative_gap(state);
     state->best_at = iteration;
-    return MMCL_OK;
+    return mmcl__lbfgs_refresh(&state->logreg->lbfgs, state->gradient, false);
 }
 
 /* ----------------------------------------------------------------------------------------------------- line search --- */
@@ -189,14 +184,6 @@ static mmcl_status iterate(struct state *state, bool *moved)
 
 /* ---------------------------------------------------------------------------------------------------------- Newton --- */
 
-/* out = D in, the preconditioner of L-BFGS. */
-static void precondition(const struct state *state, const double *in, double *out)
-{
-    const double *inverse = state->logreg->lbfgs.inverse_diagonal;
-    for (size_t i = 0; i < mmcl__logreg_size(state->logreg); i++)
-        out[i] = inverse[i] * in[i];
-}
-
 static mmcl_status curvature(struct state *state, const double *along, double *out)
 {
     mmcl__logreg *logreg = state->logreg;
@@ -218,7 +205,7 @@ static mmcl_status newton_direction(struct state *state, double *slope)
     memset(d, 0, size * sizeof *d);
     for (size_t i = 0; i < size; i++)
         r[i] = -state->gradient[i];
-    precondition(state, r, p);
+    MMCL__TRY(mmcl__blocks_apply(&state->logreg->blocks, r, p));
     double square = mmcl__dot_f64(size, r, p), enough = CG_RESIDUAL * CG_RESIDUAL * square;
     for (size_t i = 0; i < CG_MOST && square > enough; i++) {
         MMCL__TRY(curvature(state, p, product));
@@ -227,7 +214,7 @@ static mmcl_status newton_direction(struct state *state, double *slope)
             break;
         mmcl__axpy_f64(size, square / bend, p, d);
         mmcl__axpy_f64(size, -square / bend, product, r);
-        precondition(state, r, product);
+        MMCL__TRY(mmcl__blocks_apply(&state->logreg->blocks, r, product));
         double next = mmcl__dot_f64(size, r, product);
         mmcl__scale_f64(size, next / square, p);
         mmcl__axpy_f64(size, 1, product, p);
@@ -246,7 +233,7 @@ static mmcl_status newton(struct state *state, mmcl__operation *operation, uint6
     info->stop = MMCL_STOP_ITERATIONS;
     while (info->iterations < max_iterations && info->stop == MMCL_STOP_ITERATIONS) {
         double slope, length = 0;
-        MMCL__TRY(rescale(state));
+        MMCL__TRY(rebuild(state));
         MMCL__TRY(newton_direction(state, &slope));
         double promise = -slope / 2, gap = promise < state->value.objective ? promise / (state->value.objective - promise) : INFINITY;
         if (slope < 0)
@@ -300,8 +287,10 @@ static mmcl_status lbfgs(struct state *state, mmcl__operation *operation, uint64
             info->stop = MMCL_STOP_ITERATIONS;
             break;
         }
-        if (info->iterations % RESCALE == 0)
-            MMCL__TRY(rescale(state));
+        if (info->iterations % REBUILD == 0) {
+            MMCL__TRY(rebuild(state));
+            MMCL__TRY(mmcl__lbfgs_refresh(&state->logreg->lbfgs, state->gradient, true));
+        }
         MMCL__TRY(iterate(state, &moved));
     }
     return MMCL_OK;
@@ -314,7 +303,10 @@ static mmcl_status run(struct state *state, mmcl__operation *operation, uint64_t
         return mmcl__fail(state->logreg->context, MMCL_E_NUMERIC, "the objective overflows at c = %g", state->c);
     state->gap = state->best_gap = relative_gap(state);
     MMCL__TRY(lbfgs(state, operation, max_iterations, info));
-    return info->stop == MMCL_STOP_NO_PROGRESS ? newton(state, operation, max_iterations, info) : MMCL_OK;
+    if (info->stop != MMCL_STOP_NO_PROGRESS)
+        return MMCL_OK;
+    MMCL__TRY(evaluate(state, state->x, state->gradient, &state->value)); /* the last pass may have been a trial elsewhere */
+    return newton(state, operation, max_iterations, info);
 }
 
 static void report(const struct state *state, mmcl_logreg_info *info)
@@ -345,6 +337,7 @@ mmcl_status mmcl__logreg_solve(mmcl__logreg *logreg, const mmcl_logreg_options *
         .next          = logreg->vectors + size,
         .next_gradient = logreg->vectors + 2 * size,
         .direction     = logreg->vectors + 3 * size,
+        .kept          = KEPT,
         .residual      = logreg->vectors + 4 * size,
         .search        = logreg->vectors + 5 * size,
         .product       = logreg->vectors + 6 * size,

@@ -135,6 +135,7 @@ void mmcl__symmetrize(size_t n, double *a, size_t lda)
 /* Fortran interfaces: column-major, everything by reference, the lengths of the character arguments at the end. */
 extern void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const int *lda, double *w, double *work,
                     const int *lwork, int *iwork, const int *liwork, int *info, size_t jobz_length, size_t uplo_length);
+extern void dpotrf_(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t uplo_length);
 extern void dposv_(const char *uplo, const int *n, const int *nrhs, double *a, const int *lda, double *b, const int *ldb, int *info,
                    size_t uplo_length);
 
@@ -186,6 +187,15 @@ static void transpose(size_t rows, size_t cols, const double *from, double *to)
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < cols; j++)
             to[j * rows + i] = from[i * cols + j];
+}
+
+/* LAPACK's lower triangle of a column-major matrix is our upper one. */
+bool mmcl__cholesky(size_t n, double *a)
+{
+    int order = narrow(n), info = 0;
+    if (n > 0)
+        dpotrf_("L", &order, a, &order, &info, 1);
+    return info == 0;
 }
 
 mmcl_status mmcl__solve_spd(mmcl_context *context, size_t n, size_t m, double *a, double *b)

@@ -1,5 +1,7 @@
 #include "linalg/isa.h"
 
+#include <stdatomic.h>
+
 #ifdef MMCL__HAVE_X86
 #include <cpuid.h>
 
@@ -11,7 +13,7 @@ static int has_f16c(void)
 }
 #endif
 
-int mmcl__isa(void)
+static int best_set(void)
 {
 #ifdef MMCL__HAVE_X86
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
@@ -21,4 +23,16 @@ int mmcl__isa(void)
         return 1;
 #endif
     return 0;
+}
+
+/* Asked once: in a virtual machine each CPUID leaves for the host, some 20 microseconds. Threads that race here store the same. */
+int mmcl__isa(void)
+{
+    static atomic_int known; /* the set plus one */
+    int               set = atomic_load_explicit(&known, memory_order_relaxed);
+    if (set == 0) {
+        set = best_set() + 1;
+        atomic_store_explicit(&known, set, memory_order_relaxed);
+    }
+    return set - 1;
 }

@@ -2,9 +2,10 @@
  * The search for C on synthetic few-shot data of ImageNet's size:
  *
  *   bench_search [--rows 16000] [--cols 300] [--classes 1000] [--threads 2] [--tolerance T] [--json FILE] [--dump PREFIX]
+ *                [--load PREFIX]
  *
  * prints one JSON line: seconds, passes over the rows and each fit's objective. --dump writes PREFIX_{x,y,val_x,val_y}.npy, for
- * peer_search.py to work on the same rows, and stops.
+ * peer_search.py to work on the same rows, and stops; --load reads such files instead of making rows.
  */
 #include <mmcl/mmcl.h>
 
@@ -21,12 +22,13 @@ struct settings {
     size_t      rows, cols, classes;
     uint32_t    threads;
     double      tolerance;
-    const char *json, *dump;
+    const char *json, *dump, *load;
 };
 
 struct data {
     float   *x, *val_x;
     int64_t *y, *val_y;
+    size_t   val_rows;
 };
 
 /* ------------------------------------------------------------------------------------------------------- generator --- */
@@ -53,7 +55,7 @@ static double normal(uint64_t *state)
 
 /*
  * Class centres and noise share a decaying spectrum; rows have a common offset and unit norm, as CLIP's do. The noise is so strong
- * that a good probe gets about two thirds of the validation rows right.
+ * that a good probe gets about half of the validation rows right.
  */
 static void sample(uint64_t *state, const struct settings *settings, const float *centres, size_t rows, float *x, int64_t *y)
 {
@@ -77,6 +79,7 @@ static void generate(const struct settings *settings, struct data *data)
     size_t   d = settings->cols, val_rows = VAL_SHOTS * settings->classes;
     uint64_t state   = 1;
     float   *centres = malloc(settings->classes * d * sizeof *centres);
+    data->val_rows   = val_rows;
     data->x          = malloc(settings->rows * d * sizeof *data->x);
     data->y          = malloc(settings->rows * sizeof *data->y);
     data->val_x      = malloc(val_rows * d * sizeof *data->val_x);
@@ -105,6 +108,50 @@ static void dump(const char *prefix, const char *name, const char *type, size_t 
         fprintf(stderr, "cannot write %s\n", path);
         exit(1);
     }
+}
+
+/* The whole of PREFIX_NAME.npy, as float32 rows or as labels. */
+static void *load(mmcl_context *context, const char *prefix, const char *name, bool labels, size_t *rows, size_t *cols)
+{
+    char        path[4096];
+    mmcl_array *array  = NULL;
+    mmcl_matrix matrix = {.rows = 0};
+    snprintf(path, sizeof path, "%s_%s.npy", prefix, name);
+    mmcl_array_info info   = {.struct_size = sizeof info};
+    mmcl_status     status = mmcl_array_open(&array, context, path, NULL);
+    if (status == MMCL_OK)
+        status = mmcl_array_get_info(array, &info);
+    if (status == MMCL_OK && !labels)
+        status = mmcl_array_matrix(array, &matrix);
+    *rows     = labels ? (size_t) info.shape[0] : matrix.rows;
+    *cols     = labels ? 1 : matrix.cols;
+    void *out = malloc(*rows * *cols * (labels ? sizeof(int64_t) : sizeof(float)) + 1);
+    if (status == MMCL_OK && labels && out != NULL)
+        status = mmcl_array_labels(array, out, *rows);
+    if (status != MMCL_OK || out == NULL || (!labels && (matrix.dtype != MMCL_F32 || matrix.data == NULL))) {
+        fprintf(stderr, "cannot load %s: %s\n", path, mmcl_context_message(context));
+        exit(1);
+    }
+    if (!labels)
+        memcpy(out, matrix.data, *rows * *cols * sizeof(float));
+    mmcl_array_destroy(array);
+    return out;
+}
+
+static void load_all(struct settings *settings, struct data *data)
+{
+    mmcl_context *context;
+    size_t        rows, cols;
+    if (mmcl_context_create(&context, NULL) != MMCL_OK)
+        exit(1);
+    data->x           = load(context, settings->load, "x", false, &settings->rows, &settings->cols);
+    data->y           = load(context, settings->load, "y", true, &rows, &cols);
+    data->val_x       = load(context, settings->load, "val_x", false, &data->val_rows, &cols);
+    data->val_y       = load(context, settings->load, "val_y", true, &rows, &cols);
+    settings->classes = 0;
+    for (size_t i = 0; i < settings->rows; i++)
+        settings->classes = (size_t) data->y[i] >= settings->classes ? (size_t) data->y[i] + 1 : settings->classes;
+    mmcl_context_destroy(context);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ runs --- */
@@ -150,7 +197,7 @@ static int run(const struct settings *settings, const struct data *data)
             .struct_size = sizeof options, .tolerance = settings->tolerance, .fitted = remember, .fitted_user = &fits};
     mmcl_search_info info  = {.struct_size = sizeof info};
     mmcl_labelled    train = {.features = {.data = data->x, .rows = settings->rows, .cols = settings->cols}, .labels = data->y};
-    mmcl_labelled    val   = {.features = {.data = data->val_x, .rows = VAL_SHOTS * settings->classes, .cols = settings->cols},
+    mmcl_labelled    val   = {.features = {.data = data->val_x, .rows = data->val_rows, .cols = settings->cols},
                               .labels   = data->val_y};
     if (mmcl_context_create(&context, &host) != MMCL_OK)
         return 1;
@@ -189,6 +236,8 @@ static bool parse(int argc, char **argv, struct settings *settings)
             settings->json = value;
         else if (strcmp(name, "--dump") == 0)
             settings->dump = value;
+        else if (strcmp(name, "--load") == 0)
+            settings->load = value;
         else
             return false;
     }
@@ -201,10 +250,13 @@ int main(int argc, char **argv)
     struct data     data;
     if (!parse(argc, argv, &settings)) {
         fprintf(stderr, "usage: bench_search [--rows N] [--cols N] [--classes N] [--threads N] [--tolerance T] [--json FILE] "
-                        "[--dump PREFIX]\n");
+                        "[--dump PREFIX] [--load PREFIX]\n");
         return 2;
     }
-    generate(&settings, &data);
+    if (settings.load != NULL)
+        load_all(&settings, &data);
+    else
+        generate(&settings, &data);
     int status = 0;
     if (settings.dump != NULL) {
         size_t val_rows = VAL_SHOTS * settings.classes;

@@ -149,6 +149,10 @@ refuse 1 "500" probe "$data" --shots 2 --transform ica:500
 
 # Rows of the pool that are test rows are left out, and it is said.
 refuse 1 "every row is also a val or test row" probe "$data" --shots 1 --transform whiten:8 --pool "$data:test_x"
+expect 0 probe "$data" --shots 1 --transform whiten:8 --pool "$data:test_x" --protocol paper --json paper.json
+grep -q '"transform_rows": 800' paper.json || fail "paper does not fit on all of the pool"
+expect 0 probe "$data" --shots 1 --transform whiten:8 --pool "$data:train_x"
+[ ! -s err ] || ! grep -q "left out" err || fail "train rows of the pool are left out: $(cat err)"
 
 # ----------------------------------------------------------------------------------------------- predict round trip
 expect 0 predict pipe.npz --in "$data:test_x"
@@ -177,10 +181,14 @@ P
 fi
 
 # -------------------------------------------------------------------------------------------------------- bad input
-for kind in good no-val integers widths lengths label-high label-negative empty-class nan infinity; do
+for kind in good fixed no-val integers widths lengths label-high label-negative empty-class nan infinity; do
     "$write_bad" $kind $kind.npz || fail "write_bad $kind"
 done
 expect 0 probe good.npz --shots 2 --quiet
+# Shots are drawn from train rows, however many; without them there are the fixed draws only.
+expect 0 probe good.npz --shots 3 --quiet
+expect 0 probe fixed.npz --shots 2 --quiet
+refuse 1 "shot3_x" probe fixed.npz --shots 3
 refuse 1 "val_x" probe no-val.npz --shots 2
 refuse 1 "float" probe integers.npz --shots 2
 refuse 1 "columns" probe widths.npz --shots 2
@@ -253,6 +261,8 @@ find . -maxdepth 1 -name '.mmcl-*' | grep -q . && fail "temporary files are left
 if [ -w /dev/full ]; then
     "$mmcl" info "$data" >/dev/full 2>err
     [ $? = 1 ] && [ "$(wc -l <err)" = 1 ] || fail "a full disk is not noticed"
+    expect 1 info "$data" --json /dev/full
+    [ "$(wc -l <err)" = 1 ] && grep -q "/dev/full: No space" err || fail "a full disk under --json: $(cat err)"
 fi
 ln -s target.json link.json
 expect 0 info "$data" --json target.json

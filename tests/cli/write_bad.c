@@ -1,4 +1,4 @@
-/* Few-shot data sets with one fault each: write_bad KIND OUT.npz. "good" has none. */
+/* Few-shot data sets with one fault each: write_bad KIND OUT.npz. "good" has none; "fixed" neither, but a draw of 2 shots in place of train rows. */
 #include <mmcl/mmcl.h>
 
 #include <math.h>
@@ -61,7 +61,7 @@ int main(int argc, char **argv)
     if (status == MMCL_OK)
         status = mmcl_writer_create(&writer, context, argv[2]);
     if (status == MMCL_OK)
-        status = add(writer, "train", COLS, is(kind, "lengths") ? ROWS - 1 : ROWS, is(kind, "integers"));
+        status = add(writer, is(kind, "fixed") ? "shot2" : "train", COLS, is(kind, "lengths") ? ROWS - 1 : ROWS, is(kind, "integers"));
     if (status == MMCL_OK && !is(kind, "no-val"))
         status = add(writer, "val", is(kind, "widths") ? COLS - 1 : COLS, ROWS, 0);
     if (is(kind, "nan"))

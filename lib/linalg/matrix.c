@@ -95,9 +95,20 @@ static void run_f32(size_t n, const void *in, mmcl_dtype dtype, float *out)
     }
 }
 
+static void halves_to_f64(size_t n, const uint16_t *in, double *out)
+{
+    float piece[256];
+    for (size_t i = 0; i < n; i += sizeof piece / sizeof *piece) {
+        size_t count = MMCL__MIN(sizeof piece / sizeof *piece, n - i);
+        mmcl__convert()->f16_to_f32(count, in + i, piece);
+        mmcl__convert()->f32_to_f64(count, piece, out + i);
+    }
+}
+
 static void run_f64(size_t n, const void *in, mmcl_dtype dtype, double *out)
 {
     switch (dtype) {
+    case MMCL_F16: halves_to_f64(n, in, out); break;
     case MMCL_F64: memmove(out, in, n * sizeof *out); break;
     case MMCL_F32: mmcl__convert()->f32_to_f64(n, in, out); break;
     default:

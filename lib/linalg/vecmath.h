@@ -63,24 +63,4 @@ static inline double mmcl__exp_f64(double x)
     return p;
 }
 
-/*
- * log(1 + e) for 0 <= e <= 1, as 2 artanh(s) with s = e / (2 + e) <= 1/3: the odd series sum s^(2i+1) / (2i+1), cut where its
- * next term is below the rounding.
- */
-static inline float mmcl__log1p_f32(float e)
-{
-    float s = e / (2.0f + e), q = s * s, p = 1.0f / 15;
-    for (int i = 13; i >= 1; i -= 2)
-        p = p * q + 1.0f / (float) i;
-    return 2.0f * s * p;
-}
-
-static inline double mmcl__log1p_f64(double e)
-{
-    double s = e / (2.0 + e), q = s * s, p = 1.0 / 33;
-    for (int i = 31; i >= 1; i -= 2)
-        p = p * q + 1.0 / i;
-    return 2.0 * s * p;
-}
-
 #endif

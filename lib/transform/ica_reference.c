@@ -1,5 +1,6 @@
-/* Readable twins of the contrast kernels: the formulas in float64, with the C library's functions. */
+/* Readable twins of the kernels of ICA: the formulas in float64, with the C library's functions. */
 #include "transform/ica_kernels.h"
+#include "transform/ica_products.h"
 
 #include <math.h>
 
@@ -49,3 +50,38 @@ TWIN(exp_f64, double, exp_at)
 TWIN(cube_f64, double, cube_at)
 
 const mmcl__ica_kernels mmcl__ica_reference = {{logcosh_f32, exp_f32, cube_f32}, {logcosh_f64, exp_f64, cube_f64}};
+
+/* Here W lies in the panels as it is. */
+#define PRODUCTS(REAL, NAME)                                                                                           \
+    static void NAME(pack)(size_t m, size_t k, const double *w, REAL *panels)                                          \
+    {                                                                                                                  \
+        for (size_t i = 0; i < m * k; i++)                                                                             \
+            panels[i] = (REAL) w[i];                                                                                   \
+    }                                                                                                                  \
+    static void NAME(project)(size_t n, size_t m, size_t k, const REAL *x, const REAL *panels, REAL *y)                \
+    {                                                                                                                  \
+        for (size_t i = 0; i < n * m; i++) {                                                                           \
+            double sum = 0;                                                                                            \
+            for (size_t j = 0; j < k; j++)                                                                             \
+                sum += (double) x[i / m * k + j] * (double) panels[i % m * k + j];                                     \
+            y[i] = (REAL) sum;                                                                                         \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static void NAME(correlate)(size_t n, size_t m, size_t k, const REAL *y, const REAL *x, bool add, REAL *out, REAL *scratch) \
+    {                                                                                                                  \
+        (void) scratch;                                                                                                \
+        for (size_t i = 0; i < m * k; i++) {                                                                           \
+            double sum = add ? (double) out[i] : 0;                                                                    \
+            for (size_t row = 0; row < n; row++)                                                                       \
+                sum += (double) y[row * m + i / k] * (double) x[row * k + i % k];                                      \
+            out[i] = (REAL) sum;                                                                                       \
+        }                                                                                                              \
+    }
+
+#define F32(x) x##_f32
+#define F64(x) x##_f64
+PRODUCTS(float, F32)
+PRODUCTS(double, F64)
+
+const mmcl__ica_product_kernels mmcl__ica_products_reference = {{pack_f32, project_f32, correlate_f32},
+                                                                {pack_f64, project_f64, correlate_f64}};

@@ -1,8 +1,8 @@
 /* Whitened rows and the pass over them. */
 #include "transform/ica.h"
 
-#include "linalg/blas.h"
 #include "transform/ica_kernels.h"
+#include "transform/ica_products.h"
 
 #include <math.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 
 struct pass {
     const mmcl__ica_rows *rows;
-    const void           *w; /* [m, k] in the precision */
+    const void           *w; /* W [m, k], packed, in the precision */
     size_t                m;
     mmcl_ica_contrast     contrast;
     double                alpha;
@@ -60,7 +60,7 @@ static size_t real_size(mmcl_precision precision)
 
 static size_t share_of(size_t k, size_t cols, size_t source_scratch, bool curvature)
 {
-    size_t extra = curvature ? 1 : 0, own = TILE * (cols + 2 * k) + 2 * k + k * k + extra * (k * k + 2 * TILE * k);
+    size_t extra = curvature ? 1 : 0, own = TILE * (cols + 2 * k) + MMCL__ICA_SCRATCH(TILE, k) + 2 * k + k * k + extra * (k * k + 2 * TILE * k);
     return (own + source_scratch + 15) / 16 * 16; /* every worker's share starts aligned */
 }
 
@@ -94,7 +94,7 @@ static mmcl_status allocate(mmcl__ica_rows *rows, size_t source_scratch, size_t 
     rows->trouble         = mmcl__calloc(context, rows->lanes.count, sizeof *rows->trouble);
     rows->scratch         = mmcl__alloc(context, mmcl__width(context) * rows->share, size);
     rows->sums            = mmcl__alloc(context, rows->lanes.count * rows->sums_share, sizeof *rows->sums);
-    rows->w               = mmcl__alloc(context, rows->k * rows->k, size);
+    rows->w               = mmcl__alloc(context, MMCL__ICA_PANELS(rows->k, rows->k), size);
     if (rows->cache == NULL || rows->trouble == NULL || rows->scratch == NULL || rows->sums == NULL || rows->w == NULL) {
         mmcl__ica_rows_close(rows);
         return MMCL_E_NOMEM;
@@ -138,7 +138,7 @@ void mmcl__ica_rows_close(mmcl__ica_rows *rows)
     mmcl__free(context, rows->trouble, rows->lanes.count, sizeof *rows->trouble);
     mmcl__free(context, rows->scratch, mmcl__width(context) * rows->share, size);
     mmcl__free(context, rows->sums, rows->lanes.count * rows->sums_share, sizeof *rows->sums);
-    mmcl__free(context, rows->w, rows->k * rows->k, size);
+    mmcl__free(context, rows->w, MMCL__ICA_PANELS(rows->k, rows->k), size);
     rows->cache = rows->trouble = rows->scratch = rows->sums = rows->w = NULL;
 }
 
@@ -147,7 +147,8 @@ uint64_t mmcl__ica_rows_bytes(size_t n, size_t k, size_t cols, size_t width, mmc
 {
     uint64_t    size  = real_size(precision), cached = rows_in_cache(n, k, precision, cache_bytes);
     mmcl__lanes lanes = lanes_for(n, k, curvature);
-    return size * (cached * k + threads * (uint64_t) share_of(k, cols, 2 * TILE * width, curvature) + (uint64_t) k * k) +
+    return size * (cached * k + threads * (uint64_t) share_of(k, cols, 2 * TILE * width, curvature) +
+                   (uint64_t) MMCL__ICA_PANELS(k, k)) +
            sizeof(double) * lanes.count * (uint64_t) sums_share_of(k, curvature) + lanes.count * sizeof(mmcl__trouble);
 }
 
@@ -168,9 +169,9 @@ static mmcl_status run(mmcl__ica_rows *rows, struct pass *pass, const double *w,
 {
     bool wide = rows->precision == MMCL_PRECISION_F64;
     if (wide)
-        convert_w_f64(w, pass->m * rows->k, rows->w);
+        mmcl__ica_products()->f64.pack(pass->m, rows->k, w, rows->w);
     else
-        convert_w_f32(w, pass->m * rows->k, rows->w);
+        mmcl__ica_products()->f32.pack(pass->m, rows->k, w, rows->w);
     pass->rows = rows;
     pass->w    = rows->w;
     memset(rows->sums, 0, rows->lanes.count * rows->sums_share * sizeof *rows->sums);

@@ -1,8 +1,8 @@
 /* Whitened rows in one precision: REAL, NAME(x) and PSI, the member of the kernel table, are set by the file that includes this one. */
 
-/* A worker's scratch: tiles of raw rows, of whitened rows and of y, two more for the curvature, sums over a tile and over a lane. */
+/* A worker's scratch: tiles of raw rows, of whitened rows and of y (as it is and in pieces), two more for the curvature, sums over a tile and over a lane. */
 struct NAME(scratch) {
-    REAL *raw, *white, *y, *curvature, *square, *slope, *density, *psi_x, *second, *source;
+    REAL *raw, *white, *y, *pieces, *curvature, *square, *slope, *density, *psi_x, *second, *source;
 };
 
 static struct NAME(scratch) NAME(scratch_of)(const mmcl__ica_rows *rows, uint32_t worker)
@@ -13,7 +13,8 @@ static struct NAME(scratch) NAME(scratch_of)(const mmcl__ica_rows *rows, uint32_
     s.raw       = at;
     s.white     = s.raw + TILE * cols;
     s.y         = s.white + TILE * k;
-    s.slope     = s.y + TILE * k;
+    s.pieces    = s.y + TILE * k;
+    s.slope     = s.pieces + MMCL__ICA_SCRATCH(TILE, k);
     s.density   = s.slope + k;
     s.psi_x     = s.density + k;
     s.second    = s.psi_x + k * k;
@@ -63,6 +64,7 @@ static void NAME(visit)(void *argument, size_t lane, size_t first, size_t last, 
     struct NAME(scratch)  s     = NAME(scratch_of)(rows, worker);
     struct sums           sums  = sums_of(rows, lane);
     size_t                k = rows->k, m = pass->m;
+    const NAME(mmcl__ica_products) *products = &mmcl__ica_products()->PSI;
     for (size_t t = first; t < last; t++) {
         size_t      from = t * TILE, n = MMCL__MIN(TILE, rows->n - from);
         const REAL *x = NAME(white_rows)(rows, &s, from, n, &rows->trouble[lane]);
@@ -70,14 +72,14 @@ static void NAME(visit)(void *argument, size_t lane, size_t first, size_t last, 
             return;
         memset(s.slope, 0, m * sizeof(REAL));
         memset(s.density, 0, m * sizeof(REAL));
-        NAME(mmcl__gemm)(false, true, n, m, k, 1, x, k, pass->w, k, 0, s.y, m);
+        products->project(n, m, k, x, pass->w, s.y);
         mmcl__ica()->PSI[pass->contrast](n, m, (REAL) pass->alpha, s.y, s.slope, pass->density ? s.density : NULL,
                                             pass->curvature ? s.curvature : NULL, s.square);
         /* Up to FLUSH tiles are summed in the tile's precision, by the product itself. */
         bool fresh = (t - first) % FLUSH == 0, flush = (t - first) % FLUSH == FLUSH - 1 || t + 1 == last;
-        NAME(mmcl__gemm)(true, false, m, k, n, 1, s.y, m, x, k, fresh ? 0 : 1, s.psi_x, k);
+        products->correlate(n, m, k, s.y, x, !fresh, s.psi_x, s.pieces);
         if (pass->curvature)
-            NAME(mmcl__gemm)(true, false, m, m, n, 1, s.curvature, m, s.square, m, fresh ? 0 : 1, s.second, m);
+            products->correlate(n, m, m, s.curvature, s.square, !fresh, s.second, s.pieces);
         NAME(add)(m, s.slope, sums.slope);
         NAME(add)(m, s.density, sums.density);
         if (flush) {
@@ -100,7 +102,7 @@ static void NAME(describe)(void *argument, size_t lane, size_t first, size_t las
         const REAL *x = NAME(white_rows)(rows, &s, from, n, &rows->trouble[lane]);
         if (x == NULL)
             return;
-        NAME(mmcl__gemm)(false, true, n, m, rows->k, 1, x, rows->k, pass->w, rows->k, 0, s.y, m);
+        mmcl__ica_products()->PSI.project(n, m, rows->k, x, pass->w, s.y);
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < m; j++) {
                 double y = s.y[i * m + j], size = fabs(y);
@@ -114,10 +116,4 @@ static void NAME(gather)(const mmcl__ica_rows *rows, size_t stride, mmcl__ica_ro
 {
     for (size_t i = 0; i < thin->n; i++)
         memcpy((REAL *) thin->cache + i * rows->k, (const REAL *) rows->cache + i * stride * rows->k, rows->k * sizeof(REAL));
-}
-
-static void NAME(convert_w)(const double *w, size_t n, REAL *out)
-{
-    for (size_t i = 0; i < n; i++)
-        out[i] = (REAL) w[i];
 }

@@ -108,8 +108,8 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_objective_get_options(const mmcl_objective 
 /* ---------------------------------------------------------------------------------------------------- evaluation --- */
 
 /*
- * s = scale * exp(log_scale): give the one that is being learnt. Outside min_scale ... max_scale, s counts as the bound that it has
- * crossed, and its derivatives are 0 where a step of descent would lead further out.
+ * s = scale * exp(log_scale): give the one that is being learnt. Outside min_scale ... max_scale, s counts as the bound that it
+ * has crossed, and its derivatives are 0 where a step of descent would lead further out.
  */
 typedef struct mmcl_objective_input {
     size_t             struct_size;

@@ -151,6 +151,7 @@ typedef struct search {
     double              bound;
     double              best;         /* condition number; of the rounds before, then of this one too */
     uint32_t            best_index;
+    const mmcl__mixing_kernels *kernels;
     double             *scratch;      /* [workers] of scratch_count */
     size_t              scratch_count;
     struct found {
@@ -172,7 +173,7 @@ static void search_task(void *argument, size_t task, uint32_t worker)
     for (uint32_t at = (uint32_t) task * PER_TASK; at < MMCL__MIN(s->draws, ((uint32_t) task + 1) * PER_TASK);
          at += MMCL__MIXING_LANES) {
         double limit = fmax(found->best, s->bound) * (1 + 1e-9);
-        mmcl__mixing_bounds()->bound(s->n, &s->source, s->first + at, limit, scratch, bounds);
+        s->kernels->bound(s->n, &s->source, s->first + at, limit, scratch, bounds);
         for (uint32_t i = 0; i < MMCL__MIXING_LANES && at + i < s->draws; i++) {
             if (bounds[i] > limit)
                 continue;
@@ -244,7 +245,7 @@ static mmcl_status draw_layers(mmcl__mixing *mixing, mmcl__operation *operation,
 mmcl_status mmcl__mixing_draw(mmcl__mixing *mixing, uint64_t seed, uint32_t side, uint64_t draws, double bound, const char *name)
 {
     size_t          n = mixing->width, workers = mmcl__width(mixing->context);
-    search          s = {.source = {.seed = seed, .side = side}, .n = n, .bound = bound};
+    search          s = {.source = {.seed = seed, .side = side}, .n = n, .bound = bound, .kernels = mmcl__mixing_bounds()};
     mmcl__operation operation;
     s.scratch_count = 2 * n * (n + 1) * MMCL__MIXING_LANES;
     s.scratch       = mmcl__alloc(mixing->context, workers * s.scratch_count, sizeof *s.scratch);

@@ -154,6 +154,7 @@ static mmcl_status set_mixing(mmcl_model *model, mmcl_side side, mmcl__mixing *g
 static mmcl_status build(mmcl_model *model, const mmcl_model_options *options, mmcl__mixing *mixing)
 {
     model->options = *options;
+    model->kernels = mmcl__sample();
     MMCL__TRY(set_correlation(model, options));
     model->options.correlation_matrix = model->correlation;
     MMCL__TRY(set_sampler(model));

@@ -16,6 +16,7 @@ struct mmcl_model {
     double            *correlation; /* [latent, latent], or NULL */
     double            *cholesky;    /* [latent, latent] its lower factor, zero above the diagonal */
     mmcl__sampler      sampler;     /* borrows from the others */
+    const mmcl__sample_kernels *kernels;
 };
 
 /* Imports, checks and fills in defaults. A scalar correlation stays one. */

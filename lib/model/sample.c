@@ -29,12 +29,12 @@ static void load(size_t n, size_t cols, const float *from, float (*to)[LANES])
 }
 
 /* Mixes h [width], leaving the result in h; `other` is scratch. */
-static void mix(const mmcl__mixing *mixing, float (*h)[LANES], float (*other)[LANES])
+static void mix(const mmcl__sample_kernels *kernels, const mmcl__mixing *mixing, float (*h)[LANES], float (*other)[LANES])
 {
     size_t n = mixing->width;
     for (size_t i = 0; i < mixing->layers; i++) {
         float slope = i + 1 < mixing->layers ? (float) mixing->slope : 1.0f;
-        mmcl__sample()->layer(n, mixing->matrices32 + i * n * n, slope, (const float (*)[LANES]) h, other);
+        kernels->layer(n, mixing->matrices32 + i * n * n, slope, (const float (*)[LANES]) h, other);
         memcpy(h, other, n * sizeof *h);
     }
 }
@@ -64,7 +64,7 @@ static void finish_side(const batch *b, mmcl_side side, size_t at, size_t n, con
         store(n, private, (const float (*)[LANES])(h + latent), m_out + at * private);
     if (out == NULL)
         return;
-    mix(&model->mixing[side], h, other);
+    mix(model->kernels, &model->mixing[side], h, other);
     store(n, width, (const float (*)[LANES]) h, out + at * width);
 }
 
@@ -77,7 +77,7 @@ static void sample_task(void *argument, size_t task, uint32_t worker)
     (void) worker;
     for (size_t at = task * PER_TASK; at < MMCL__MIN(b->out.rows, (task + 1) * PER_TASK); at += LANES) {
         size_t n = MMCL__MIN(b->out.rows - at, LANES);
-        mmcl__sample()->block(sampler, b->seed, b->step, (uint32_t) (b->out.first_row + at), &block);
+        b->model->kernels->block(sampler, b->seed, b->step, (uint32_t) (b->out.first_row + at), &block);
         finish_side(b, MMCL_SIDE_X, at, n, (const double (*)[LANES]) block.z[0], (const double (*)[LANES]) block.m[0]);
         finish_side(b, MMCL_SIDE_T, at, n, (const double (*)[LANES]) block.z[1], (const double (*)[LANES]) block.m[1]);
     }
@@ -110,7 +110,7 @@ static void mix_task(void *argument, size_t task, uint32_t worker)
         load(n, latent, r->z + at * latent, h);
         if (private > 0)
             load(n, private, r->m + at * private, h + latent);
-        mix(&r->model->mixing[r->side], h, other);
+        mix(r->model->kernels, &r->model->mixing[r->side], h, other);
         store(n, width, (const float (*)[LANES]) h, r->out + at * width);
     }
 }

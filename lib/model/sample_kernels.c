@@ -5,6 +5,10 @@
 #include "model/lanes.h"
 #include "model/sampler.h"
 
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
 #define LANES MMCL__SAMPLE_ROWS
 #define EACH MMCL__EACH_LANE
 
@@ -18,34 +22,40 @@ typedef struct stream {
 
 /* ------------------------------------------------------------------------------------------------- uniform numbers --- */
 
+/* Words of 32 bits in elements of 64, so that a product needs no shuffling. */
+typedef uint64_t words __attribute__((vector_size(32), may_alias, aligned(8)));
+
+#ifdef __AVX2__
+#define TIMES(a, constant) ((words) _mm256_mul_epu32((__m256i) (a), _mm256_set1_epi64x(constant)))
+#else
+#define TIMES(a, constant) ((a) * (uint64_t) (constant))
+#endif
+
 /* Two numbers a lane from one Philox block: (k + 1/2) / 2^52, so that neither they nor 1 less they round. */
 static void draw(const stream *s, uint32_t purpose, uint32_t index, double a[LANES], double b[LANES])
 {
-    uint32_t c0[LANES], c1[LANES], c2[LANES], c3[LANES], k0 = (uint32_t) s->key, k1 = (uint32_t) (s->key >> 32);
-    EACH
-    {
-        c0[l] = (purpose << 24) + index;
-        c1[l] = s->row + (uint32_t) l;
-        c2[l] = s->step_low;
-        c3[l] = s->step_high;
-    }
-    for (int round = 0; round < 10; round++) {
-        EACH
-        {
-            uint64_t p0 = (uint64_t) 0xD2511F53u * c0[l], p1 = (uint64_t) 0xCD9E8D57u * c2[l];
-            uint32_t n0 = (uint32_t) (p1 >> 32) ^ c1[l] ^ k0, n2 = (uint32_t) (p0 >> 32) ^ c3[l] ^ k1;
-            c0[l] = n0;
-            c1[l] = (uint32_t) p1;
-            c2[l] = n2;
-            c3[l] = (uint32_t) p0;
+    const uint64_t low = 0xffffffffu;
+    for (int at = 0; at < LANES; at += 4) {
+        const uint64_t row = (uint64_t) s->row + (uint64_t) at;
+        words          c0 = {0}, c1 = {row & low, (row + 1) & low, (row + 2) & low, (row + 3) & low}, c2 = {0}, c3 = {0};
+        uint32_t       k0 = (uint32_t) s->key, k1 = (uint32_t) (s->key >> 32);
+        c0 += (purpose << 24) + index;
+        c2 += s->step_low;
+        c3 += s->step_high;
+        for (int round = 0; round < 10; round++) {
+            const words p0 = TIMES(c0, 0xD2511F53u), p1 = TIMES(c2, 0xCD9E8D57u);
+            c0 = (p1 >> 32) ^ c1 ^ k0;
+            c1 = p1 & low;
+            c2 = (p0 >> 32) ^ c3 ^ k1;
+            c3 = p0 & low;
+            k0 += 0x9E3779B9u;
+            k1 += 0xBB67AE85u;
         }
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    EACH
-    {
-        a[l] = mmcl__of_bits(0x3ff0000000000000u | (uint64_t) c0[l] << 20 | c1[l] >> 12) - (1.0 - 0x1p-53);
-        b[l] = mmcl__of_bits(0x3ff0000000000000u | (uint64_t) c2[l] << 20 | c3[l] >> 12) - (1.0 - 0x1p-53);
+        const words first = (c0 << 20) | (c1 >> 12) | 0x3ff0000000000000u, second = (c2 << 20) | (c3 >> 12) | 0x3ff0000000000000u;
+        for (int l = 0; l < 4; l++) {
+            a[at + l] = mmcl__of_bits(first[l]) - (1.0 - 0x1p-53);
+            b[at + l] = mmcl__of_bits(second[l]) - (1.0 - 0x1p-53);
+        }
     }
 }
 
@@ -477,31 +487,35 @@ static void block(const mmcl__sampler *sampler, uint64_t seed, uint64_t step, ui
 
 /* ----------------------------------------------------------------------------------------------------------- mixing --- */
 
-static void leaky(float slope, const float sum[LANES], float out[LANES])
+/* Half a row of lanes as one value, which stays in a register where an array would go through memory. */
+typedef float   half_row __attribute__((vector_size(32), may_alias, aligned(4)));
+typedef int32_t half_mask __attribute__((vector_size(32)));
+
+/* `count` rows of the matrix at once, 1 to 4, against one half of the lanes; each sum runs over j in order. */
+static inline void layer_rows(size_t n, int count, const float *a, float slope, const float *in, float *out)
 {
-    EACH out[l] = sum[l] < 0 ? slope * sum[l] : sum[l];
+    const half_row zero = {0};
+    half_row       sum[4] = {{0}, {0}, {0}, {0}};
+    for (size_t j = 0; j < n; j++) {
+        const half_row h = *(const half_row *) (in + j * LANES);
+        for (int i = 0; i < count; i++)
+            sum[i] += a[(size_t) i * n + j] * h;
+    }
+    for (int i = 0; i < count; i++) {
+        const half_row  scaled = sum[i] * slope;
+        const half_mask below  = (half_mask) (sum[i] < zero);
+        *(half_row *) (out + i * LANES) = (half_row) (((half_mask) scaled & below) | ((half_mask) sum[i] & ~below));
+    }
 }
 
 static void layer(size_t n, const float *a, float slope, const float (*in)[LANES], float (*out)[LANES])
 {
-    size_t i = 0;
-    for (; i + 2 <= n; i += 2) {
-        const float *row = a + i * n;
-        float        sum[LANES] = {0}, next[LANES] = {0};
-        for (size_t j = 0; j < n; j++)
-            EACH
-            {
-                sum[l] += row[j] * in[j][l];
-                next[l] += row[n + j] * in[j][l];
-            }
-        leaky(slope, sum, out[i]);
-        leaky(slope, next, out[i + 1]);
-    }
-    for (; i < n; i++) {
-        float sum[LANES] = {0};
-        for (size_t j = 0; j < n; j++)
-            EACH sum[l] += a[i * n + j] * in[j][l];
-        leaky(slope, sum, out[i]);
+    for (size_t half = 0; half < LANES; half += LANES / 2) {
+        size_t i = 0;
+        for (; i + 4 <= n; i += 4)
+            layer_rows(n, 4, a + i * n, slope, in[0] + half, out[i] + half);
+        for (; i < n; i++)
+            layer_rows(n, 1, a + i * n, slope, in[0] + half, out[i] + half);
     }
 }
 

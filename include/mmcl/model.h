@@ -143,8 +143,8 @@ MMCL_API void mmcl_model_destroy(mmcl_model *model);
 MMCL_API MMCL_CHECK mmcl_status mmcl_model_get_info(const mmcl_model *model, mmcl_model_info *out);
 
 /*
- * The options with all defaults filled in; `out->correlation_matrix` borrows from the model, NULL when the components are
- * independent. `out->struct_size` must be set.
+ * The options with all defaults filled in; `out->correlation_matrix` borrows from the model, and is NULL where none
+ * was given. `out->struct_size` must be set.
  * Thread class: concurrent on const. Errors: MMCL_E_INVAL, MMCL_E_ABI.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_model_get_options(const mmcl_model *model, mmcl_model_options *out);

@@ -156,7 +156,7 @@ static mmcl_status build(mmcl_model *model, const mmcl_model_options *options, m
     model->options = *options;
     model->kernels = mmcl__sample();
     MMCL__TRY(set_correlation(model, options));
-    model->options.correlation_matrix = model->correlation;
+    model->options.correlation_matrix = options->correlation_matrix != NULL ? model->correlation : NULL;
     MMCL__TRY(set_sampler(model));
     MMCL__TRY(set_mixing(model, MMCL_SIDE_X, mixing));
     return set_mixing(model, MMCL_SIDE_T, mixing != NULL ? mixing + 1 : NULL);

@@ -7,7 +7,7 @@
 
 #include <mmcl/model.h>
 
-/* `options` holds no zero that stands for a default, and its correlation_matrix is the model's own. */
+/* `options` holds no zero that stands for a default; its correlation_matrix is the model's own, NULL where a scalar is given. */
 struct mmcl_model {
     mmcl_context      *context;
     mmcl_model_options options;

@@ -158,8 +158,12 @@ static mmcl_status build(mmcl_model *model, const mmcl_model_options *options, m
     MMCL__TRY(set_correlation(model, options));
     model->options.correlation_matrix = options->correlation_matrix != NULL ? model->correlation : NULL;
     MMCL__TRY(set_sampler(model));
-    MMCL__TRY(set_mixing(model, MMCL_SIDE_X, mixing));
-    return set_mixing(model, MMCL_SIDE_T, mixing != NULL ? mixing + 1 : NULL);
+    mmcl__operation operation; /* around those of the two mixings: one final event for the call */
+    mmcl__begin(&operation, model->context, "model", 2);
+    mmcl_status status = set_mixing(model, MMCL_SIDE_X, mixing);
+    if (status == MMCL_OK)
+        status = set_mixing(model, MMCL_SIDE_T, mixing != NULL ? mixing + 1 : NULL);
+    return mmcl__end(&operation, status);
 }
 
 mmcl_status mmcl__model_create(mmcl_model **out, mmcl_context *context, const mmcl_model_options *options, mmcl__mixing *mixing)

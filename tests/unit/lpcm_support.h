@@ -40,7 +40,7 @@ static inline mmcl_model *make(mmcl_model_options options)
     return model;
 }
 
-#define N 40000
+#define N 20000
 
 static inline int compare(const void *a, const void *b)
 {

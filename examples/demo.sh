@@ -2,33 +2,10 @@
 # Builds libmmcl and shows its main job on a small synthetic data set. On Debian, as root, it installs what is missing first.
 set -eu
 cd "$(dirname "$0")/.."
-build=build-demo
+build="build-demo"
 out=$build/demo
 
-missing=
-need() { # need PACKAGE TEST...: the package when the test fails
-    package=$1
-    shift
-    "$@" >/dev/null 2>&1 || missing="$missing $package"
-}
-need gcc cc --version
-need libc6-dev test -e /usr/include/stdlib.h
-need meson meson --version
-need ninja-build ninja --version
-need pkg-config pkg-config --version
-need libopenblas-dev pkg-config --exists openblas
-need zlib1g-dev pkg-config --exists zlib
-if [ -n "$missing" ]; then
-    echo "Installing:$missing"
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "Please install these packages first, or run this script as root on Debian." >&2
-        exit 1
-    fi
-    apt-get update -qq
-    # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
-fi
-
+sh tests/packages.sh build >&2
 echo "Building in $build ..."
 [ -f $build/build.ninja ] || meson setup $build -Dtests=false >$build.log 2>&1 || { cat $build.log >&2; exit 1; }
 ninja -C $build >$build.log 2>&1 || { cat $build.log >&2; exit 1; }

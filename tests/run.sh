@@ -15,28 +15,7 @@ give_up() {
     exit 1
 }
 
-# Debian packages that are missing.
-missing() {
-    for pair in gcc:gcc g++:g++ meson:meson ninja:ninja-build pkg-config:pkg-config python3:python3; do
-        command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"
-    done
-    [ -e /usr/include/stdio.h ] || echo libc6-dev
-    for pair in openblas:libopenblas-pthread-dev zlib:zlib1g-dev check:check; do
-        pkg-config --exists "${pair%%:*}" 2>/dev/null || echo "${pair#*:}"
-    done
-    python3 -c 'import numpy' 2>/dev/null || /usr/bin/python3 -c 'import numpy' 2>/dev/null || echo python3-numpy
-}
-
-wanted=$(missing | tr '\n' ' ')
-if [ -n "$wanted" ]; then
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        give_up "missing: $wanted(Debian packages; as root with apt-get this script installs them)"
-    fi
-    # shellcheck disable=SC2086
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $wanted; } \
-        >"$log" 2>&1 </dev/null || give_up "apt-get could not install: $wanted"
-fi
-
+sh "$root/tests/packages.sh" tests >"$log" || give_up "packages are missing"
 if [ ! -e "$build/build.ninja" ]; then
     meson setup "$build" "$root" >"$log" 2>&1 || give_up "meson setup failed"
 fi

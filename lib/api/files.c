@@ -1,8 +1,9 @@
-/* Edge of what transform.h, classify.h and model.h say on saving and loading: validate, import options, call. */
+/* Edge of what transform.h, classify.h, model.h and encoder.h say on saving and loading: validate, import options, call. */
 #include "classify/classifier.h"
 #include "io/file.h"
 #include "io/model.h"
 #include "model/model.h"
+#include "nn/encoder.h"
 #include "transform/transform.h"
 
 static mmcl_status import_sink(mmcl_context *context, mmcl_sink *ours, const mmcl_sink *theirs)
@@ -107,4 +108,44 @@ mmcl_status mmcl_model_load(mmcl_model **out, mmcl_context *context, const char 
         return MMCL_E_INVAL;
     MMCL__TRY(check_load(out, context, path, &ours, options));
     return mmcl__lpcm_load(out, context, path, &ours.options);
+}
+
+/* -------------------------------------------------------------------------------------------------------- encoders --- */
+
+static mmcl_status check_saved(const mmcl_encoder *encoder)
+{
+    if (mmcl__encoder_is_host(encoder))
+        return mmcl__fail(encoder->context, MMCL_E_UNSUPPORTED, "encoder: a host encoder cannot be saved");
+    return mmcl__encoder_check(encoder, encoder->parameters, "encoder");
+}
+
+mmcl_status mmcl_encoder_save(const mmcl_encoder *encoder, const char *path)
+{
+    if (encoder == NULL)
+        return MMCL_E_INVAL;
+    if (path == NULL)
+        return mmcl__fail(encoder->context, MMCL_E_INVAL, "path: NULL");
+    MMCL__TRY(check_saved(encoder));
+    return mmcl__encoder_save(encoder, &(mmcl__model_target){.path = path});
+}
+
+mmcl_status mmcl_encoder_save_to(const mmcl_encoder *encoder, const mmcl_sink *sink)
+{
+    mmcl_sink ours;
+    if (encoder == NULL)
+        return MMCL_E_INVAL;
+    MMCL__TRY(import_sink(encoder->context, &ours, sink));
+    MMCL__TRY(check_saved(encoder));
+    return mmcl__encoder_save(encoder, &(mmcl__model_target){.sink = &ours});
+}
+
+mmcl_status mmcl_encoder_load(mmcl_encoder **out, mmcl_context *context, const char *path, const mmcl_open_options *options)
+{
+    mmcl__open_options ours;
+    if (out != NULL)
+        *out = NULL;
+    if (context == NULL)
+        return MMCL_E_INVAL;
+    MMCL__TRY(check_load(out, context, path, &ours, options));
+    return mmcl__encoder_load(out, context, path, &ours.options);
 }

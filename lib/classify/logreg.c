@@ -51,7 +51,7 @@ static mmcl_status build(mmcl__logreg *logreg, const mmcl_labelled *train, mmcl_
     MMCL__TRY(mmcl__softmax_open(&logreg->softmax, context, rotation->rows, rotation->axes, logreg->classes, rotation->x, precision,
                                  logreg->labels));
     MMCL__TRY(mmcl__lbfgs_open(&logreg->lbfgs, context, mmcl__logreg_size(logreg)));
-    logreg->vectors = mmcl__alloc(context, 4 * mmcl__logreg_size(logreg), sizeof *logreg->vectors);
+    logreg->vectors = mmcl__alloc(context, 7 * mmcl__logreg_size(logreg), sizeof *logreg->vectors);
     return logreg->vectors != NULL ? MMCL_OK : MMCL_E_NOMEM;
 }
 
@@ -73,7 +73,7 @@ mmcl_status mmcl__logreg_open(mmcl__logreg *logreg, mmcl_context *context, const
 void mmcl__logreg_close(mmcl__logreg *logreg)
 {
     mmcl_context *context = logreg->context;
-    mmcl__free(context, logreg->vectors, 4 * mmcl__logreg_size(logreg), sizeof *logreg->vectors);
+    mmcl__free(context, logreg->vectors, 7 * mmcl__logreg_size(logreg), sizeof *logreg->vectors);
     mmcl__lbfgs_close(&logreg->lbfgs);
     mmcl__softmax_close(&logreg->softmax);
     mmcl__free(context, logreg->labels, logreg->rotation.rows, sizeof *logreg->labels);

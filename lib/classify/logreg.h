@@ -17,7 +17,7 @@ typedef struct mmcl__logreg {
     double        *counts; /* [classes] rows of each class */
     mmcl__softmax  softmax;
     mmcl__lbfgs    lbfgs;
-    double        *vectors; /* [4, size] */
+    double        *vectors; /* [7, size] */
 } mmcl__logreg;
 
 /* Checks labels; options are resolved (nothing is 0). `train` needs a matrix that mmcl__matrix_check has passed. */

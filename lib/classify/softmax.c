@@ -29,11 +29,11 @@ static size_t chunks_of(const mmcl__softmax *softmax)
 
 /* ------------------------------------------------------------------------------------------------------ workspace --- */
 
-/* A worker's scratch: the scores, the column sums, and a tile of rows that has to be widened. */
+/* A worker's scratch: the scores and their change along a direction, the column sums, a tile of rows that has to be widened. */
 static size_t scratch_size(const mmcl__softmax *softmax)
 {
     size_t wide = MMCL__MAX(softmax->tile / 2, 1);
-    return wide * softmax->classes + softmax->classes + (softmax->stored == MMCL_PRECISION_F32 ? wide * softmax->inputs : 0);
+    return 2 * wide * softmax->classes + softmax->classes + (softmax->stored == MMCL_PRECISION_F32 ? wide * softmax->inputs : 0);
 }
 
 static bool allocate(mmcl__softmax *softmax)
@@ -86,6 +86,7 @@ struct pass {
     mmcl__softmax *softmax;
     double         c;
     const double  *parameters;
+    const double  *direction; /* of the curvature; its sums and products take the gradient's place */
     double        *gradient;
 };
 
@@ -122,6 +123,31 @@ static void lane_f32(void *argument, size_t lane, uint32_t worker)
     }
 }
 
+/*
+ * changes = d/dt of the probabilities along the scores' own `changes`: q_j = p_j (t_j - mean_p t). Everything is relative to the
+ * label's t, so that rows which are fitted almost perfectly keep their digits. `residuals` are p - y.
+ */
+static void probability_changes(size_t rows, size_t classes, const int32_t *labels, const double *residuals, const double *bias,
+                                double *changes, double *column_sums)
+{
+    for (size_t i = 0; i < rows; i++) {
+        const double *p = residuals + i * classes;
+        double       *t = changes + i * classes, mean = 0;
+        size_t        y = (size_t) labels[i];
+        double        origin = t[y] + bias[y];
+        for (size_t j = 0; j < classes; j++)
+            t[j] += bias[j] - origin;
+        t[y] = 0;
+        for (size_t j = 0; j < classes; j++)
+            mean += p[j] * t[j];
+        for (size_t j = 0; j < classes; j++)
+            t[j] = p[j] * (t[j] - mean);
+        t[y] = -(1 + p[y]) * mean;
+        for (size_t j = 0; j < classes; j++)
+            column_sums[j] += t[j];
+    }
+}
+
 static void lane_f64(void *argument, size_t lane, uint32_t worker)
 {
     const struct pass *pass    = argument;
@@ -129,7 +155,9 @@ static void lane_f64(void *argument, size_t lane, uint32_t worker)
     size_t             d = softmax->inputs, k = softmax->classes, weights = weights_of(softmax), tile = MMCL__MAX(softmax->tile / 2, 1);
     size_t             first = mmcl__lane_begin(&softmax->lanes, lane), end = mmcl__lane_begin(&softmax->lanes, lane + 1);
     double            *sums = softmax->sums + lane * mmcl__softmax_size(softmax), *totals = softmax->totals + 2 * lane;
-    double            *scores = softmax->scratch + worker * softmax->scratch_size, *wide = scores + tile * k + k;
+    double            *scores = softmax->scratch + worker * softmax->scratch_size, *changes = scores + tile * k;
+    double            *columns = changes + tile * k, *wide = columns + k;
+    bool               curvature = pass->direction != NULL;
     memset(sums, 0, mmcl__softmax_size(softmax) * sizeof *sums);
     totals[0] = totals[1] = 0;
     for (size_t i = first, n; i < end; i += n) {
@@ -140,15 +168,19 @@ static void lane_f64(void *argument, size_t lane, uint32_t worker)
             x = wide;
         }
         mmcl__gemm_f64(false, true, n, k, d, 1, x, d, pass->parameters, d, 0, scores, k);
-        mmcl__softmax_kernel()->f64(n, k, softmax->labels + i, pass->parameters + weights, scores, sums + weights, &totals[0],
-                                    &totals[1]);
-        mmcl__gemm_f64(true, false, k, d, n, 1, scores, k, x, d, 1, sums, d);
+        mmcl__softmax_kernel()->f64(n, k, softmax->labels + i, pass->parameters + weights, scores, curvature ? columns : sums + weights,
+                                    &totals[0], &totals[1]);
+        if (curvature) {
+            mmcl__gemm_f64(false, true, n, k, d, 1, x, d, pass->direction, d, 0, changes, k);
+            probability_changes(n, k, softmax->labels + i, scores, pass->direction + weights, changes, sums + weights);
+        }
+        mmcl__gemm_f64(true, false, k, d, n, 1, curvature ? changes : scores, k, x, d, 1, sums, d);
     }
 }
 
 /* ------------------------------------------------------------------------------------------------------- reduction --- */
 
-/* gradient = c sum over lanes + the penalty's gradient, for one chunk of the parameters. */
+/* gradient = c sum over lanes + the penalty's share (its gradient, or its curvature times the direction), for one chunk. */
 static void reduce(void *argument, size_t chunk, uint32_t worker)
 {
     (void) worker;
@@ -157,6 +189,7 @@ static void reduce(void *argument, size_t chunk, uint32_t worker)
     size_t size = mmcl__softmax_size(softmax), first = chunk * CHUNK, end = MMCL__MIN(first + CHUNK, size);
     size_t penalised = MMCL__MAX(MMCL__MIN(weights_of(softmax), end), first);
     double *restrict gradient = pass->gradient;
+    const double *restrict penalty = pass->direction != NULL ? pass->direction : pass->parameters;
     memcpy(gradient + first, softmax->sums + first, (end - first) * sizeof *gradient);
     for (size_t lane = 1; lane < softmax->lanes.count; lane++) {
         const double *restrict sums = softmax->sums + lane * size;
@@ -166,8 +199,15 @@ static void reduce(void *argument, size_t chunk, uint32_t worker)
     for (size_t p = first; p < end; p++)
         gradient[p] *= pass->c;
     for (size_t p = first; p < penalised; p++)
-        gradient[p] += pass->parameters[p];
+        gradient[p] += penalty[p];
     softmax->squares[chunk] = mmcl__dot_f64(penalised - first, pass->parameters + first, pass->parameters + first);
+}
+
+mmcl_status mmcl__softmax_curvature(mmcl__softmax *softmax, double c, const double *parameters, const double *direction, double *out)
+{
+    struct pass pass = {.softmax = softmax, .c = c, .parameters = parameters, .direction = direction, .gradient = out};
+    MMCL__TRY(mmcl__parallel(softmax->context, softmax->lanes.count, lane_f64, &pass));
+    return mmcl__parallel(softmax->context, chunks_of(softmax), reduce, &pass);
 }
 
 mmcl_status mmcl__softmax_pass(mmcl__softmax *softmax, mmcl_precision precision, double c, const double *parameters,

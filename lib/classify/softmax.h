@@ -59,6 +59,12 @@ void        mmcl__softmax_close(mmcl__softmax *softmax);
 /* Parameters in all: classes * (inputs + 1). */
 size_t mmcl__softmax_size(const mmcl__softmax *softmax);
 
+/*
+ * out = H direction, H the objective's second derivative at `parameters`, in float64 products. A third product a tile stands for
+ * the probabilities, which are computed again rather than kept. Allocates nothing.
+ */
+mmcl_status mmcl__softmax_curvature(mmcl__softmax *softmax, double c, const double *parameters, const double *direction, double *out);
+
 /* One pass: the objective c loss + 1/2 |W|^2 and its gradient, with products in `precision`. Allocates nothing. */
 mmcl_status mmcl__softmax_pass(mmcl__softmax *softmax, mmcl_precision precision, double c, const double *parameters,
                                double *gradient, mmcl__softmax_value *value);

@@ -1,5 +1,6 @@
 /*
- * The minimisation: L-BFGS in rotated coordinates with float32 products, and float64 ones for the last digits.
+ * The minimisation: L-BFGS in rotated coordinates with float32 products, and float64 ones for the last digits. Where classes overlap and C
+ * is large, the curvature spans more orders than L-BFGS copes with, and truncated Newton steps finish the work.
  * Notation: g gradient, W weights [classes, axes], b intercepts; formulas: doc/numerics-probe.md.
  */
 #include "classify/logreg.h"
@@ -11,6 +12,9 @@
 
 #define RESCALE 20       /* iterations between estimates of the diagonal */
 #define PATIENCE 40      /* iterations without a smaller gap after which the arithmetic is at its limit */
+#define LBFGS_MOST 400   /* iterations before Newton's method takes over */
+#define CG_MOST 400      /* products with the second derivative for one Newton step */
+#define CG_RESIDUAL 0.01 /* of the Newton equations, relative, in the preconditioner's norm */
 #define TRIALS 20        /* steps that a line search tries */
 #define CURVATURE 0.9    /* of the Wolfe conditions (Nocedal and Wright 2006, 3.1) */
 #define DECREASE 1e-4
@@ -20,6 +24,7 @@ struct state {
     double         c, tolerance;
     mmcl_precision precision; /* of the products */
     double        *x, *gradient, *next, *next_gradient, *direction;
+    double        *residual, *search, *product; /* of conjugate gradients */
     mmcl__softmax_value value, next_value;
     double         gap, best_gap;
     uint64_t       passes, best_at; /* iteration of best_gap */
@@ -151,9 +156,9 @@ static mmcl_status line_search(struct state *state, double slope, double *length
     return MMCL_OK;
 }
 
-static mmcl_status step_along(struct state *state, double length)
+/* Moves to `next`. */
+static void advance(struct state *state)
 {
-    MMCL__TRY(mmcl__lbfgs_push(&state->logreg->lbfgs, length, state->direction, state->gradient, state->next_gradient));
     double *x = state->x, *gradient = state->gradient;
     state->x             = state->next;
     state->gradient      = state->next_gradient;
@@ -161,10 +166,9 @@ static mmcl_status step_along(struct state *state, double length)
     state->next_gradient = gradient;
     state->value         = state->next_value;
     state->gap           = relative_gap(state);
-    return MMCL_OK;
 }
 
-/* One iteration; *moved is false when the line search found nothing lower. */
+/* One iteration of L-BFGS; *moved is false when the line search found nothing lower. */
 static mmcl_status iterate(struct state *state, bool *moved)
 {
     mmcl__lbfgs *lbfgs = &state->logreg->lbfgs;
@@ -176,7 +180,88 @@ static mmcl_status iterate(struct state *state, bool *moved)
     }
     MMCL__TRY(line_search(state, slope, &length));
     *moved = length > 0;
-    return *moved ? step_along(state, length) : MMCL_OK;
+    if (*moved) {
+        MMCL__TRY(mmcl__lbfgs_push(lbfgs, length, state->direction, state->gradient, state->next_gradient));
+        advance(state);
+    }
+    return MMCL_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- Newton --- */
+
+/* out = D in, the preconditioner of L-BFGS. */
+static void precondition(const struct state *state, const double *in, double *out)
+{
+    const double *inverse = state->logreg->lbfgs.inverse_diagonal;
+    for (size_t i = 0; i < mmcl__logreg_size(state->logreg); i++)
+        out[i] = inverse[i] * in[i];
+}
+
+static mmcl_status curvature(struct state *state, const double *along, double *out)
+{
+    mmcl__logreg *logreg = state->logreg;
+    state->passes++;
+    MMCL__TRY(mmcl__softmax_curvature(&logreg->softmax, state->c, state->x, along, out));
+    if (!logreg->intercept)
+        memset(out + logreg->classes * logreg->rotation.axes, 0, logreg->classes * sizeof *out);
+    return mmcl__check_cancel(logreg->context);
+}
+
+/*
+ * direction = -H^-1 gradient by conjugate gradients (Hestenes and Stiefel 1952), up to a relative residual: a descent direction wherever it
+ * stops. *slope = gradient . direction; -slope / 2 estimates what is left to gain, as at the minimum of a parabola.
+ */
+static mmcl_status newton_direction(struct state *state, double *slope)
+{
+    size_t  size = mmcl__logreg_size(state->logreg);
+    double *d = state->direction, *r = state->residual, *p = state->search, *product = state->product;
+    memset(d, 0, size * sizeof *d);
+    for (size_t i = 0; i < size; i++)
+        r[i] = -state->gradient[i];
+    precondition(state, r, p);
+    double square = mmcl__dot_f64(size, r, p), enough = CG_RESIDUAL * CG_RESIDUAL * square;
+    for (size_t i = 0; i < CG_MOST && square > enough; i++) {
+        MMCL__TRY(curvature(state, p, product));
+        double bend = mmcl__dot_f64(size, p, product);
+        if (!(bend > 0))
+            break;
+        mmcl__axpy_f64(size, square / bend, p, d);
+        mmcl__axpy_f64(size, -square / bend, product, r);
+        precondition(state, r, product);
+        double next = mmcl__dot_f64(size, r, product);
+        mmcl__scale_f64(size, next / square, p);
+        mmcl__axpy_f64(size, 1, product, p);
+        square = next;
+    }
+    *slope = mmcl__dot_f64(size, state->gradient, d);
+    return MMCL_OK;
+}
+
+/*
+ * Newton's method from where L-BFGS stopped. When a full step is taken that promises less than the tolerance, what remains after it is
+ * a vanishing part of that promise.
+ */
+static mmcl_status newton(struct state *state, mmcl__operation *operation, uint64_t max_iterations, mmcl_logreg_info *info)
+{
+    info->stop = MMCL_STOP_ITERATIONS;
+    while (info->iterations < max_iterations && info->stop == MMCL_STOP_ITERATIONS) {
+        double slope, length = 0;
+        MMCL__TRY(rescale(state));
+        MMCL__TRY(newton_direction(state, &slope));
+        double promise = -slope / 2, gap = promise < state->value.objective ? promise / (state->value.objective - promise) : INFINITY;
+        if (slope < 0)
+            MMCL__TRY(line_search(state, slope, &length));
+        if (length > 0)
+            advance(state);
+        state->gap = fmin(state->gap, gap);
+        info->iterations++;
+        if (length == 0)
+            info->stop = state->gap <= state->tolerance ? MMCL_STOP_TOLERANCE : MMCL_STOP_NO_PROGRESS;
+        else if (length == 1 && state->gap <= state->tolerance)
+            info->stop = MMCL_STOP_TOLERANCE;
+        MMCL__TRY(mmcl__tick(operation, info->iterations, state->gap));
+    }
+    return MMCL_OK;
 }
 
 /* ------------------------------------------------------------------------------------------------------------ loop --- */
@@ -188,7 +273,7 @@ static mmcl_status decide(struct state *state, uint64_t iteration, bool moved, b
         state->best_gap = state->gap;
         state->best_at  = iteration;
     }
-    bool reached = state->gap <= state->tolerance, stuck = !moved || iteration - state->best_at > PATIENCE;
+    bool reached = state->gap <= state->tolerance, stuck = !moved || iteration - state->best_at > PATIENCE || iteration >= LBFGS_MOST;
     bool exact   = state->precision == MMCL_PRECISION_F64 || score_error(state) <= 0.1 * state->tolerance;
     if ((reached && !exact) || (stuck && state->precision == MMCL_PRECISION_F32)) {
         if (!moved)
@@ -202,14 +287,10 @@ static mmcl_status decide(struct state *state, uint64_t iteration, bool moved, b
     return MMCL_OK;
 }
 
-static mmcl_status run(struct state *state, mmcl__operation *operation, uint64_t max_iterations, mmcl_logreg_info *info)
+static mmcl_status lbfgs(struct state *state, mmcl__operation *operation, uint64_t max_iterations, mmcl_logreg_info *info)
 {
     bool moved = true, stop = false;
     mmcl__lbfgs_forget(&state->logreg->lbfgs);
-    MMCL__TRY(evaluate(state, state->x, state->gradient, &state->value));
-    if (!isfinite(state->value.objective))
-        return mmcl__fail(state->logreg->context, MMCL_E_NUMERIC, "the objective overflows at c = %g", state->c);
-    state->gap = state->best_gap = relative_gap(state);
     for (info->iterations = 0;; info->iterations++) {
         MMCL__TRY(mmcl__tick(operation, info->iterations, state->gap));
         MMCL__TRY(decide(state, info->iterations, moved, &stop, &info->stop));
@@ -224,6 +305,16 @@ static mmcl_status run(struct state *state, mmcl__operation *operation, uint64_t
         MMCL__TRY(iterate(state, &moved));
     }
     return MMCL_OK;
+}
+
+static mmcl_status run(struct state *state, mmcl__operation *operation, uint64_t max_iterations, mmcl_logreg_info *info)
+{
+    MMCL__TRY(evaluate(state, state->x, state->gradient, &state->value));
+    if (!isfinite(state->value.objective))
+        return mmcl__fail(state->logreg->context, MMCL_E_NUMERIC, "the objective overflows at c = %g", state->c);
+    state->gap = state->best_gap = relative_gap(state);
+    MMCL__TRY(lbfgs(state, operation, max_iterations, info));
+    return info->stop == MMCL_STOP_NO_PROGRESS ? newton(state, operation, max_iterations, info) : MMCL_OK;
 }
 
 static void report(const struct state *state, mmcl_logreg_info *info)
@@ -254,6 +345,9 @@ mmcl_status mmcl__logreg_solve(mmcl__logreg *logreg, const mmcl_logreg_options *
         .next          = logreg->vectors + size,
         .next_gradient = logreg->vectors + 2 * size,
         .direction     = logreg->vectors + 3 * size,
+        .residual      = logreg->vectors + 4 * size,
+        .search        = logreg->vectors + 5 * size,
+        .product       = logreg->vectors + 6 * size,
     };
     mmcl__operation operation;
     mmcl__begin(&operation, logreg->context, "logistic regression", options->max_iterations);

@@ -21,7 +21,8 @@ struct mmcl__pool {
     } worker[];
 };
 
-#define STACK_BYTES ((size_t) 1 << 20)
+/* Tasks use up to 320 KiB; the host's thread-local storage and the runtime of a sanitizer come out of the same piece. */
+#define STACK_BYTES ((size_t) 2 << 20)
 
 static void *worker_main(void *argument)
 {

@@ -6,6 +6,7 @@
 #include "io/model.h"
 #include "io/writer.h"
 #include "linalg/convert.h"
+#include "nn/encoder.h"
 #include "transform/transform.h"
 
 /* Begins a model file with its frame; ends it: commits if all went well, hands the bytes to a sink, destroys the writer. */
@@ -19,6 +20,12 @@ mmcl_status mmcl__model_open(mmcl_archive **out, mmcl_context *context, const ch
 /* Chains, every key of which begins with `prefix`. */
 mmcl_status mmcl__model_put_transform(mmcl_writer *writer, const char *prefix, const mmcl_transform *transform);
 mmcl_status mmcl__model_take_transform(mmcl_transform **out, mmcl_archive *archive, const char *prefix);
+
+/* Encoders, likewise: shape and options, then tensors out of `vector`, which is laid out as the parameters. */
+mmcl_status mmcl__model_put_encoder(mmcl_writer *writer, const char *prefix, const mmcl_encoder *encoder);
+mmcl_status mmcl__model_put_vector(mmcl_writer *writer, const char *prefix, const mmcl_encoder *encoder, const float *vector);
+mmcl_status mmcl__model_take_encoder(mmcl_encoder **out, mmcl_archive *archive, const char *prefix);
+mmcl_status mmcl__model_take_vector(mmcl_archive *archive, const char *prefix, const mmcl_encoder *encoder, float *vector);
 
 /* MMCL_E_FORMAT, with a message that names the key. */
 mmcl_status mmcl__model_damaged(const mmcl_archive *archive, const char *key, const char *what);

@@ -115,7 +115,8 @@ START_TEST(json_is_escaped_and_exact)
     json_close(&out);
     json_close(&out);
     ck_assert_str_eq(out.text, "{\n  \"a\\\"\\\\\\u000a\": \"\\u0001 \xc3\xa9 \\ufffd \\ufffd\\ufffd \\ufffd\\ufffd\\ufffd\",\n"
-                               "  \"l\": [\n    0.1,\n    null,\n    null,\n    18446744073709551615,\n    -3,\n    true,\n    null,\n    {\"deep\": 1}\n  ]\n}\n");
+                               "  \"l\": [\n    0.1,\n    null,\n    null,\n    18446744073709551615,\n    -3,\n    true,\n    null,\n"
+                               "    {\"deep\": 1}\n  ]\n}\n");
     json_free(&out);
 }
 END_TEST

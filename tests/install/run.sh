@@ -27,11 +27,18 @@ consume() {
     LD_LIBRARY_PATH="$lib" "$work/$name" || { echo "the consumer '$name' failed"; exit 1; }
 }
 shared=$(pkg-config --libs mmcl)
-static=$(pkg-config --static --libs mmcl | sed 's/-lmmcl/-l:libmmcl.a/')
+private=$(sed -n 's/^Requires.private: *//p' "$pc" | tr -d ,)
+# shellcheck disable=SC2086
+archive="$(pkg-config --libs mmcl | sed 's/-lmmcl/-l:libmmcl.a/') $(PKG_CONFIG_SYSROOT_DIR='' pkg-config --libs $private) -lm -pthread"
 consume shared "$cc" "$shared" -std=c99 -pedantic-errors -Wall -Wextra -Werror
 readelf -d "$work/shared" | grep -q 'NEEDED.*libmmcl' || { echo "the shared consumer does not need libmmcl"; exit 1; }
-consume static "$cc" "$static" -std=c99
-readelf -d "$work/static" | grep 'NEEDED.*libmmcl' && { echo "the static consumer needs libmmcl.so"; exit 1; }
+consume archive "$cc" "$archive" -std=c99
+readelf -d "$work/archive" | grep 'NEEDED.*libmmcl' && { echo "the consumer of the archive needs libmmcl.so"; exit 1; }
+# All static: OpenBLAS then wants libgfortran.a, which comes with a Fortran compiler, and that wants libquadmath.a.
+case $("$cc" -print-file-name=libgfortran.a) in
+    /*) consume static "$cc" "$(pkg-config --static --libs mmcl) -static -lquadmath" -std=c99
+        readelf -d "$work/static" | grep NEEDED && { echo "the static consumer needs shared libraries"; exit 1; } ;;
+esac
 [ -z "$cxx" ] || consume cpp "$cxx" "$shared" -x c++ -std=c++11 -pedantic-errors -Wall -Wextra -Werror
 
 mkdir -p "$work/host/subprojects"

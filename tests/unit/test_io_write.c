@@ -278,10 +278,12 @@ END_TEST
 /* A limit on the size of files stands for a full disk. */
 START_TEST(full_disk)
 {
-    const struct rlimit limit = {.rlim_cur = 100000, .rlim_max = RLIM_INFINITY};
+    struct rlimit       before, limit;
     size_t              count, never = SIZE_MAX;
     mmcl_matrix         large = {.read = rows_on_demand, .read_user = &never, .rows = 5000, .cols = 100};
     signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = (struct rlimit){.rlim_cur = 100000, .rlim_max = before.rlim_max};
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     for (size_t i = 0; i < 3; i++) {
         const char  *path = in_folder(endings[i]);
@@ -297,6 +299,7 @@ START_TEST(full_disk)
         free(bytes);
     }
     ck_assert_int_eq(folder_count(0), 3);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0); /* for the tests that follow in this process under CK_FORK=no */
 }
 END_TEST
 

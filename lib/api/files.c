@@ -1,4 +1,4 @@
-/* Edge of what transform.h, classify.h, model.h and encoder.h say on saving and loading: validate, import options, call. */
+/* Edge of what transform.h, classify.h, encoder.h and model.h say on saving and loading: validate, import options, call. */
 #include "classify/classifier.h"
 #include "io/file.h"
 #include "io/model.h"
@@ -99,17 +99,6 @@ mmcl_status mmcl_pipeline_load(mmcl_pipeline **out, mmcl_context *context, const
     return mmcl__pipeline_load(out, context, path, &ours.options);
 }
 
-mmcl_status mmcl_model_load(mmcl_model **out, mmcl_context *context, const char *path, const mmcl_open_options *options)
-{
-    mmcl__open_options ours;
-    if (out != NULL)
-        *out = NULL;
-    if (context == NULL)
-        return MMCL_E_INVAL;
-    MMCL__TRY(check_load(out, context, path, &ours, options));
-    return mmcl__lpcm_load(out, context, path, &ours.options);
-}
-
 /* -------------------------------------------------------------------------------------------------------- encoders --- */
 
 static mmcl_status check_saved(const mmcl_encoder *encoder)
@@ -148,4 +137,15 @@ mmcl_status mmcl_encoder_load(mmcl_encoder **out, mmcl_context *context, const c
         return MMCL_E_INVAL;
     MMCL__TRY(check_load(out, context, path, &ours, options));
     return mmcl__encoder_load(out, context, path, &ours.options);
+}
+
+mmcl_status mmcl_model_load(mmcl_model **out, mmcl_context *context, const char *path, const mmcl_open_options *options)
+{
+    mmcl__open_options ours;
+    if (out != NULL)
+        *out = NULL;
+    if (context == NULL)
+        return MMCL_E_INVAL;
+    MMCL__TRY(check_load(out, context, path, &ours, options));
+    return mmcl__lpcm_load(out, context, path, &ours.options);
 }

@@ -61,6 +61,8 @@ typedef struct mmcl_encoder_options {
     mmcl_geometry   geometry;
     uint32_t        learn_geometry;  /* 1: radius, or the bounds of every coordinate, are parameters */
     uint32_t        residual;        /* 1: hidden layers of equal widths add their input */
+    uint32_t        input_map;       /* 1: a fixed affine map comes before the first layer (mmcl_encoder_set_input), at first the identity */
+    uint32_t        reserved;        /* 0 */
 } mmcl_encoder_options;
 
 /* Some rows of a batch, as a host encoder sees them. Valid only during the callback; members are appended in later versions. */
@@ -165,6 +167,14 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_encoder_parameter(const mmcl_encoder *encod
  * Errors: MMCL_E_INVAL, MMCL_E_NUMERIC (not finite), MMCL_E_UNSUPPORTED (a host encoder; a sphere with another map), MMCL_E_NOMEM.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_encoder_compose(mmcl_encoder *encoder, const double *mean, const double *matrix);
+
+/*
+ * Sets the fixed map that an encoder with the input_map option begins with, x -> (x - mean) matrix^T: `mean` [inputs], NULL for zeros;
+ * `matrix` [inputs, inputs] row-major. mmcl_transform_affine of a fitted "whiten" gives both. Training leaves it alone.
+ * Thread class: exclusive. Allocates nothing.
+ * Errors: MMCL_E_INVAL, MMCL_E_NUMERIC (not finite in float32), MMCL_E_STATE (made without input_map), MMCL_E_UNSUPPORTED (a host encoder).
+ */
+MMCL_API MMCL_CHECK mmcl_status mmcl_encoder_set_input(mmcl_encoder *encoder, const double *mean, const double *matrix);
 
 /* --------------------------------------------------------------------------------------------- training by hand --- */
 

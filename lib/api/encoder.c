@@ -15,7 +15,7 @@ mmcl_status mmcl_encoder_create(mmcl_encoder **out, mmcl_context *context, const
     *out = NULL;
     if (options == NULL)
         return mmcl__fail(context, MMCL_E_INVAL, "options: NULL, expected at least inputs and outputs");
-    MMCL__TRY(mmcl__import(context, &ours, sizeof ours, MMCL__V1(mmcl_encoder_options, residual), options, "mmcl_encoder_options"));
+    MMCL__TRY(mmcl__import(context, &ours, sizeof ours, MMCL__V1(mmcl_encoder_options, reserved), options, "mmcl_encoder_options"));
     return mmcl__encoder_create(out, context, &ours);
 }
 
@@ -61,7 +61,7 @@ mmcl_status mmcl_encoder_get_options(const mmcl_encoder *encoder, mmcl_encoder_o
         return MMCL_E_INVAL;
     if (mmcl__encoder_is_host(encoder))
         return MMCL_E_UNSUPPORTED;
-    return mmcl__export(NULL, out, &encoder->options, sizeof *out, MMCL__V1(mmcl_encoder_options, residual), "mmcl_encoder_options");
+    return mmcl__export(NULL, out, &encoder->options, sizeof *out, MMCL__V1(mmcl_encoder_options, reserved), "mmcl_encoder_options");
 }
 
 /* Rows of the encoder's width: a host encoder without inputs takes any number of columns, for it does not look at them. */
@@ -130,6 +130,18 @@ mmcl_status mmcl_encoder_compose(mmcl_encoder *encoder, const double *mean, cons
     return mmcl__encoder_compose(encoder, mean, matrix);
 }
 
+mmcl_status mmcl_encoder_set_input(mmcl_encoder *encoder, const double *mean, const double *matrix)
+{
+    if (encoder == NULL)
+        return MMCL_E_INVAL;
+    MMCL__TRY(refuse_host(encoder));
+    if (matrix == NULL)
+        return mmcl__fail(encoder->context, MMCL_E_INVAL, "matrix: NULL");
+    if (!encoder->options.input_map)
+        return mmcl__fail(encoder->context, MMCL_E_STATE, "encoder: made without input_map");
+    return mmcl__encoder_set_input(encoder, mean, matrix);
+}
+
 /* ----------------------------------------------------------------------------------------------- training by hand --- */
 
 mmcl_status mmcl_workspace_create(mmcl_workspace **out, const mmcl_encoder *encoder, size_t rows)
@@ -142,7 +154,7 @@ mmcl_status mmcl_workspace_create(mmcl_workspace **out, const mmcl_encoder *enco
     MMCL__TRY(refuse_host(encoder));
     if (rows == 0 || rows > MAX_BATCH)
         return mmcl__fail(encoder->context, MMCL_E_INVAL, "rows: %zu, expected 1 to %zu", rows, MAX_BATCH);
-    return mmcl__workspace_create(out, encoder, rows);
+    return mmcl__workspace_create(out, encoder, rows, false);
 }
 
 void mmcl_workspace_destroy(mmcl_workspace *workspace)

@@ -1,7 +1,8 @@
-/* Edge of what transform.h, classify.h and encoder.h say on saving and loading: validate, import options, call. */
+/* Edge of what transform.h, classify.h, encoder.h and model.h say on saving and loading: validate, import options, call. */
 #include "classify/classifier.h"
 #include "io/file.h"
 #include "io/model.h"
+#include "model/model.h"
 #include "nn/encoder.h"
 #include "transform/transform.h"
 
@@ -49,7 +50,25 @@ mmcl_status mmcl_pipeline_save_to(const mmcl_pipeline *pipeline, const mmcl_sink
     return mmcl__pipeline_save(pipeline, &(mmcl__model_target){.sink = &ours});
 }
 
-/* What both kinds of load check first. */
+mmcl_status mmcl_model_save(const mmcl_model *model, const char *path)
+{
+    if (model == NULL)
+        return MMCL_E_INVAL;
+    if (path == NULL)
+        return mmcl__fail(model->context, MMCL_E_INVAL, "path: NULL");
+    return mmcl__lpcm_save(model, &(mmcl__model_target){.path = path});
+}
+
+mmcl_status mmcl_model_save_to(const mmcl_model *model, const mmcl_sink *sink)
+{
+    mmcl_sink ours;
+    if (model == NULL)
+        return MMCL_E_INVAL;
+    MMCL__TRY(import_sink(model->context, &ours, sink));
+    return mmcl__lpcm_save(model, &(mmcl__model_target){.sink = &ours});
+}
+
+/* What all kinds of load check first. */
 static mmcl_status check_load(const void *out, mmcl_context *context, const char *path, mmcl__open_options *ours,
                               const mmcl_open_options *options)
 {
@@ -118,4 +137,15 @@ mmcl_status mmcl_encoder_load(mmcl_encoder **out, mmcl_context *context, const c
         return MMCL_E_INVAL;
     MMCL__TRY(check_load(out, context, path, &ours, options));
     return mmcl__encoder_load(out, context, path, &ours.options);
+}
+
+mmcl_status mmcl_model_load(mmcl_model **out, mmcl_context *context, const char *path, const mmcl_open_options *options)
+{
+    mmcl__open_options ours;
+    if (out != NULL)
+        *out = NULL;
+    if (context == NULL)
+        return MMCL_E_INVAL;
+    MMCL__TRY(check_load(out, context, path, &ours, options));
+    return mmcl__lpcm_load(out, context, path, &ours.options);
 }

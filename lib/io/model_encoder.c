@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Elements of "options" and "tuning": their order is the file's, and only ever grows at the end. */
-enum { OPTION_ACTIVATION, OPTION_GEOMETRY, OPTION_LEARN_GEOMETRY, OPTION_RESIDUAL, OPTION_SEED, N_OPTIONS };
+enum { OPTION_ACTIVATION, OPTION_GEOMETRY, OPTION_LEARN_GEOMETRY, OPTION_RESIDUAL, OPTION_INPUT_MAP, OPTION_SEED, N_OPTIONS };
 enum { TUNING_SLOPE, TUNING_GAIN, TUNING_RADIUS, TUNING_LOWER, TUNING_UPPER, N_TUNING };
 
 typedef struct encoder_key {
@@ -39,6 +39,7 @@ mmcl_status mmcl__model_put_encoder(mmcl_writer *writer, const char *prefix, con
                       [OPTION_GEOMETRY]       = options->geometry,
                       [OPTION_LEARN_GEOMETRY] = options->learn_geometry,
                       [OPTION_RESIDUAL]       = options->residual,
+                      [OPTION_INPUT_MAP]      = options->input_map,
                       [OPTION_SEED]           = (int64_t) options->seed,
     };
     const double tuning[N_TUNING] = {[TUNING_SLOPE]  = options->slope,
@@ -104,19 +105,24 @@ static mmcl_status take_widths(mmcl_archive *archive, const char *prefix, uint64
 }
 
 /* The tensors have to be there before their memory is taken: a small file must not ask for much. */
-static mmcl_status check_present(mmcl_archive *archive, const char *prefix, const uint64_t *widths, size_t count)
+static mmcl_status check_tensor(mmcl_archive *archive, encoder_key key, uint64_t rows, uint64_t cols)
+{
+    mmcl_array *array;
+    MMCL__TRY(mmcl__model_array(&array, archive, key.text, MMCL_F32, 2));
+    const uint64_t *shape = array->layout.info.shape;
+    bool            fits  = shape[0] == rows && shape[1] == cols;
+    mmcl__array_destroy(array);
+    return fits ? MMCL_OK : mmcl__model_damaged(archive, key.text, "has another shape than it should");
+}
+
+static mmcl_status check_present(mmcl_archive *archive, const char *prefix, const uint64_t *widths, size_t count, bool input_map)
 {
     char field[32];
+    if (input_map)
+        MMCL__TRY(check_tensor(archive, key_of(prefix, "input/matrix"), widths[0], widths[0]));
     for (size_t i = 0; i + 1 < count; i++) {
-        mmcl_array *array;
         snprintf(field, sizeof field, "layer%zu/weight", i);
-        const encoder_key key = key_of(prefix, field);
-        MMCL__TRY(mmcl__model_array(&array, archive, key.text, MMCL_F32, 2));
-        const uint64_t *shape = array->layout.info.shape;
-        bool            fits  = shape[0] == widths[i + 1] && shape[1] == widths[i];
-        mmcl__array_destroy(array);
-        if (!fits)
-            return mmcl__model_damaged(archive, key.text, "has another shape than it should");
+        MMCL__TRY(check_tensor(archive, key_of(prefix, field), widths[i + 1], widths[i]));
     }
     return MMCL_OK;
 }
@@ -134,7 +140,7 @@ mmcl_status mmcl__model_take_encoder(mmcl_encoder **out, mmcl_archive *archive, 
     for (size_t i = 0; i < OPTION_SEED; i++)
         if (whole[i] < 0 || whole[i] > INT32_MAX)
             return mmcl__model_damaged(archive, key.text, "has a value out of range");
-    MMCL__TRY(check_present(archive, prefix, widths, count));
+    MMCL__TRY(check_present(archive, prefix, widths, count, whole[OPTION_INPUT_MAP] != 0));
     const mmcl_encoder_options options = {.struct_size    = sizeof options,
                                           .hidden         = widths + 1,
                                           .hidden_count   = count - 2,
@@ -149,7 +155,8 @@ mmcl_status mmcl__model_take_encoder(mmcl_encoder **out, mmcl_archive *archive, 
                                           .activation     = (mmcl_activation) whole[OPTION_ACTIVATION],
                                           .geometry       = (mmcl_geometry) whole[OPTION_GEOMETRY],
                                           .learn_geometry = (uint32_t) whole[OPTION_LEARN_GEOMETRY],
-                                          .residual       = (uint32_t) whole[OPTION_RESIDUAL]};
+                                          .residual       = (uint32_t) whole[OPTION_RESIDUAL],
+                                          .input_map      = (uint32_t) whole[OPTION_INPUT_MAP]};
     mmcl_encoder              *encoder = NULL;
     MMCL__TRY(mmcl__model_invalid(archive, mmcl__encoder_create(&encoder, archive->context, &options)));
     mmcl_status status = mmcl__model_take_vector(archive, prefix, encoder, encoder->parameters);

@@ -68,6 +68,10 @@ static mmcl_status resolve(mmcl_context *context, mmcl_encoder_options *ours)
     ours->gain = ours->gain != 0 ? ours->gain : 1;
     if (!(ours->gain > 0 && ours->gain <= 1e3))
         return mmcl__fail(context, MMCL_E_INVAL, "gain: %g, expected more than 0 and at most 1000", ours->gain);
+    if (ours->input_map > 1)
+        return mmcl__fail(context, MMCL_E_INVAL, "input_map: %u, expected 0 or 1", ours->input_map);
+    if (ours->reserved != 0)
+        return mmcl__fail(context, MMCL_E_ABI, "mmcl_encoder_options: reserved is set");
     if (ours->learn_geometry > 1 || ours->residual > 1)
         return mmcl__fail(context, MMCL_E_INVAL, "%s: %u, expected 0 or 1", ours->residual > 1 ? "residual" : "learn_geometry",
                           ours->residual > 1 ? ours->residual : ours->learn_geometry);
@@ -103,6 +107,10 @@ static void lay_out(mmcl_encoder *encoder)
     if (options->geometry == MMCL_GEOMETRY_BOX) {
         add_tensor(encoder, "lower", (size_t) options->outputs, 1);
         add_tensor(encoder, "upper", (size_t) options->outputs, 1);
+    }
+    if (options->input_map) {
+        add_tensor(encoder, "input/shift", (size_t) options->inputs, 1);
+        add_tensor(encoder, "input/matrix", (size_t) options->inputs, (size_t) options->inputs);
     }
 }
 
@@ -187,6 +195,8 @@ mmcl_status mmcl__encoder_create(mmcl_encoder **out, mmcl_context *context, cons
     for (size_t i = 0; i < (*out)->layers; i++)
         draw_weights(*out, i);
     fill_geometry(*out);
+    for (size_t i = 0; i < ours.inputs && ours.input_map; i++)
+        mmcl__encoder_matrix(*out)[i * ((size_t) ours.inputs + 1)] = 1;
     return MMCL_OK;
 }
 
@@ -224,6 +234,26 @@ void mmcl__encoder_destroy(mmcl_encoder *encoder)
         return;
     mmcl__free(encoder->context, encoder->parameters, encoder->size, sizeof *encoder->parameters);
     mmcl__free(encoder->context, encoder, 1, sizeof *encoder);
+}
+
+size_t mmcl__encoder_trainable(const mmcl_encoder *encoder)
+{
+    size_t n = encoder->options.learn_geometry ? encoder->n_tensors - (encoder->options.input_map ? 2 : 0) : 2 * encoder->layers;
+    return n < encoder->n_tensors ? encoder->tensors[n].offset : encoder->size;
+}
+
+mmcl_status mmcl__encoder_set_input(mmcl_encoder *encoder, const double *mean, const double *matrix)
+{
+    size_t n = (size_t) encoder->options.inputs;
+    for (size_t i = 0; i < n * n; i++)
+        if (!finite_f32(matrix[i]) || (i < n && mean != NULL && !finite_f32(mean[i])))
+            return mmcl__fail(encoder->context, MMCL_E_NUMERIC, "%s: holds NaN, infinity or what float32 cannot",
+                              finite_f32(matrix[i]) ? "mean" : "matrix");
+    for (size_t i = 0; i < n * n; i++)
+        mmcl__encoder_matrix(encoder)[i] = (float) matrix[i];
+    for (size_t i = 0; i < n; i++)
+        mmcl__encoder_shift(encoder)[i] = mean != NULL ? -(float) mean[i] : 0;
+    return MMCL_OK;
 }
 
 mmcl_status mmcl__encoder_check(const mmcl_encoder *encoder, const float *vector, const char *name)

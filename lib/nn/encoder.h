@@ -8,7 +8,7 @@
 
 #include <mmcl/encoder.h>
 
-#define MMCL__MAX_TENSORS (2 * (MMCL_MAX_HIDDEN + 1) + 2)
+#define MMCL__MAX_TENSORS (2 * (MMCL_MAX_HIDDEN + 1) + 4)
 #define MMCL__MAX_WIDTH 16384
 
 typedef struct mmcl__tensor {
@@ -49,6 +49,16 @@ static inline float *mmcl__encoder_geometry(const mmcl_encoder *encoder, float *
     return vector + encoder->tensors[2 * encoder->layers + index].offset;
 }
 
+/* -mean and matrix of the map before the first layer, where there is one. */
+static inline float *mmcl__encoder_shift(const mmcl_encoder *encoder)
+{
+    return encoder->parameters + encoder->tensors[encoder->n_tensors - 2].offset;
+}
+static inline float *mmcl__encoder_matrix(const mmcl_encoder *encoder)
+{
+    return encoder->parameters + encoder->tensors[encoder->n_tensors - 1].offset;
+}
+
 /* Does hidden layer `layer` add its input? */
 static inline bool mmcl__encoder_skips(const mmcl_encoder *encoder, size_t layer)
 {
@@ -61,6 +71,11 @@ mmcl_status mmcl__encoder_create_host(mmcl_encoder **out, mmcl_context *context,
 mmcl_status mmcl__encoder_clone(mmcl_encoder **out, const mmcl_encoder *encoder);
 void        mmcl__encoder_destroy(mmcl_encoder *encoder);
 mmcl_status mmcl__encoder_compose(mmcl_encoder *encoder, const double *mean, const double *matrix);
+
+mmcl_status mmcl__encoder_set_input(mmcl_encoder *encoder, const double *mean, const double *matrix);
+
+/* Elements of the parameters that training may change come first: their number. */
+size_t mmcl__encoder_trainable(const mmcl_encoder *encoder);
 
 /* MMCL_E_NUMERIC and a message that names the tensor, when a parameter is not finite. `vector` is laid out as the parameters. */
 mmcl_status mmcl__encoder_check(const mmcl_encoder *encoder, const float *vector, const char *name);
@@ -92,21 +107,28 @@ struct mmcl_workspace {
     mmcl__lanes         lanes;     /* of the present batch */
     float              *block;     /* all that follows */
     size_t              block_size;
+    float              *raw;       /* [capacity, inputs] the rows: what the map before the first layer begins from, else inputs[0] */
     float              *inputs[MMCL_MAX_HIDDEN + 1]; /* [layers] of [capacity, widths[l]]: what enters each product */
     float              *saved[MMCL_MAX_HIDDEN];      /* [layers - 1] of [capacity, widths[l + 1]]: what the derivative is made from;
                                                         the next layer's input where that serves */
     float              *y;         /* [capacity, outputs] before the geometry */
     float              *gradients; /* [most, size] */
+    float              *statistics; /* [most, statistics_size] sums over the rows of a lane, or NULL: for each layer
+                                       [h, 1]^T [h, 1] of what enters it and dz^T dz */
+    size_t              statistics_size;
     float              *scratch;   /* [workers, 2, MMCL__TILE, widest] */
     size_t              widest;
 };
 
 #define MMCL__TILE 256 /* rows taken through all layers together */
 
-mmcl_status mmcl__workspace_create(mmcl_workspace **out, const mmcl_encoder *encoder, size_t rows);
+mmcl_status mmcl__workspace_create(mmcl_workspace **out, const mmcl_encoder *encoder, size_t rows, bool statistics);
 void        mmcl__workspace_destroy(mmcl_workspace *workspace);
 
-/* Begins a batch; inputs go to workspace->inputs[0]. */
+/* Where a layer's statistics begin: first those of its inputs [k + 1, k + 1], then those of its gradients [m, m]. */
+size_t mmcl__workspace_statistics(const mmcl_encoder *encoder, size_t layer);
+
+/* Begins a batch; inputs go to workspace->raw. */
 void mmcl__workspace_begin(mmcl_workspace *workspace, size_t rows);
 
 /* One lane of the batch. `out`, `df` and `dx` are those of the whole batch; dx (may be NULL) is [rows, inputs]. */

@@ -69,6 +69,14 @@ struct forward {
 static void run_tile(const mmcl_encoder *encoder, size_t n, float *a, float *b, float *out, size_t stride)
 {
     const mmcl_encoder_options *options = &encoder->options;
+    if (options->input_map) {
+        size_t d = (size_t) options->inputs;
+        float *mapped = b;
+        mmcl__nn()->add_bias(n, d, mmcl__encoder_shift(encoder), a);
+        mmcl__gemm_f32(false, true, n, d, d, 1, a, d, mmcl__encoder_matrix(encoder), d, 0, b, d);
+        b = a;
+        a = mapped;
+    }
     for (size_t l = 0; l < encoder->layers; l++) {
         size_t k = (size_t) encoder->widths[l], m = (size_t) encoder->widths[l + 1];
         float *bias = mmcl__encoder_bias(encoder, encoder->parameters, l), *swap = a;

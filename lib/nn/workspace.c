@@ -40,6 +40,16 @@ static float *take(float **at, size_t rows, size_t cols)
     return block;
 }
 
+size_t mmcl__workspace_statistics(const mmcl_encoder *encoder, size_t layer)
+{
+    size_t at = 0;
+    for (size_t l = 0; l < layer; l++) {
+        size_t k = (size_t) encoder->widths[l] + 1, m = (size_t) encoder->widths[l + 1];
+        at += k * k + m * m;
+    }
+    return at;
+}
+
 static size_t block_size(const mmcl_workspace *w)
 {
     const mmcl_encoder *encoder = w->encoder;
@@ -51,6 +61,8 @@ static size_t block_size(const mmcl_workspace *w)
             claim(&total, w->capacity, (size_t) encoder->widths[l + 1]);
     claim(&total, w->capacity, (size_t) encoder->options.outputs);
     claim(&total, w->most, encoder->size);
+    claim(&total, w->most, w->statistics_size);
+    claim(&total, encoder->options.input_map ? w->capacity : 0, (size_t) encoder->options.inputs);
     claim(&total, 2 * (size_t) mmcl__width(encoder->context) * MMCL__TILE, w->widest);
     return total;
 }
@@ -65,10 +77,12 @@ static void hand_out(mmcl_workspace *w)
         w->saved[l] = keeps_apart(encoder, l) ? take(&at, w->capacity, (size_t) encoder->widths[l + 1]) : w->inputs[l + 1];
     w->y         = take(&at, w->capacity, (size_t) encoder->options.outputs);
     w->gradients = take(&at, w->most, encoder->size);
-    w->scratch   = at;
+    w->statistics = w->statistics_size > 0 ? take(&at, w->most, w->statistics_size) : NULL;
+    w->raw        = encoder->options.input_map ? take(&at, w->capacity, (size_t) encoder->options.inputs) : w->inputs[0];
+    w->scratch    = at;
 }
 
-mmcl_status mmcl__workspace_create(mmcl_workspace **out, const mmcl_encoder *encoder, size_t rows)
+mmcl_status mmcl__workspace_create(mmcl_workspace **out, const mmcl_encoder *encoder, size_t rows, bool statistics)
 {
     mmcl_context   *context = encoder->context;
     mmcl_workspace *w       = mmcl__calloc(context, 1, sizeof *w);
@@ -77,6 +91,7 @@ mmcl_status mmcl__workspace_create(mmcl_workspace **out, const mmcl_encoder *enc
     w->encoder  = encoder;
     w->capacity = rows;
     w->most     = lanes_for(encoder, rows);
+    w->statistics_size = statistics ? mmcl__workspace_statistics(encoder, encoder->layers) : 0;
     for (size_t l = 0; l <= encoder->layers; l++)
         w->widest = MMCL__MAX(w->widest, (size_t) encoder->widths[l]);
     w->block_size = block_size(w);
@@ -113,6 +128,12 @@ static void forward_tile(mmcl_workspace *w, size_t first, size_t n, float *out, 
     const mmcl_encoder         *encoder = w->encoder;
     const mmcl_encoder_options *options = &encoder->options;
     float                      *parameters = encoder->parameters;
+    if (options->input_map) {
+        size_t d   = (size_t) options->inputs;
+        float *raw = w->raw + first * d;
+        mmcl__nn()->add_bias(n, d, mmcl__encoder_shift(encoder), raw);
+        mmcl__gemm_f32(false, true, n, d, d, 1, raw, d, mmcl__encoder_matrix(encoder), d, 0, w->inputs[0] + first * d, d);
+    }
     for (size_t l = 0; l < encoder->layers; l++) {
         size_t k = (size_t) encoder->widths[l], m = (size_t) encoder->widths[l + 1];
         bool   last = l + 1 == encoder->layers;
@@ -136,12 +157,23 @@ void mmcl__workspace_forward_lane(mmcl_workspace *workspace, size_t lane, float 
         forward_tile(workspace, first, MMCL__MIN(MMCL__TILE, end - first), out, stride);
 }
 
+/* Adds a tile to a layer's statistics; h [n, k], dz [n, m]. */
+static void add_statistics(float *sums, size_t n, size_t k, size_t m, const float *h, const float *dz)
+{
+    mmcl__gemm_f32(true, false, k, k, n, 1, h, k, h, k, 1, sums, k + 1);
+    mmcl__nn()->sum_columns(n, k, h, sums + k * (k + 1));
+    for (size_t j = 0; j < k; j++)
+        sums[j * (k + 1) + k] = sums[k * (k + 1) + j];
+    sums[k * (k + 1) + k] += (float) n;
+    mmcl__gemm_f32(true, false, m, m, n, 1, dz, m, dz, m, 1, sums + (k + 1) * (k + 1), m);
+}
+
 /*
  * The tile's gradients, added to `sums`. With dz [n, m] of a layer at hand: dW [m, k] += dz^T h, and what goes on down is
  * dh [n, k] = dz W, plus what a skip passes around the layer. `a` and `b` [n, widest] take turns.
  */
 static void backward_tile(mmcl_workspace *w, size_t first, size_t n, const float *df, size_t stride, float *dx, float *sums,
-                          float *a, float *b)
+                          float *statistics, float *a, float *b)
 {
     const mmcl_encoder         *encoder = w->encoder;
     const mmcl_encoder_options *options = &encoder->options;
@@ -156,13 +188,15 @@ static void backward_tile(mmcl_workspace *w, size_t first, size_t n, const float
         else
             mmcl__nn()->deactivate(options->activation, (float) options->slope, n, m, w->saved[l] + first * m, a, dz, db);
         mmcl__gemm_f32(true, false, m, k, n, 1, dz, m, w->inputs[l] + first * k, k, 1, mmcl__encoder_weight(encoder, sums, l), k);
+        if (statistics != NULL)
+            add_statistics(statistics + mmcl__workspace_statistics(encoder, l), n, k, m, w->inputs[l] + first * k, dz);
         if (l == 0 && dx == NULL)
             break;
         const float *weight = mmcl__encoder_weight(encoder, encoder->parameters, l);
-        if (l == 0 && !skips)
-            dh = dx + first * k;
         mmcl__gemm_f32(false, false, n, k, m, 1, dz, m, weight, k, skips ? 1 : 0, dh, k);
-        if (l == 0 && skips)
+        if (l == 0 && options->input_map)
+            mmcl__gemm_f32(false, false, n, k, k, 1, dh, k, mmcl__encoder_matrix(encoder), k, 0, dx + first * k, k);
+        else if (l == 0)
             memcpy(dx + first * k, dh, n * k * sizeof *dx);
         a = dh;
         b = dz;
@@ -177,21 +211,17 @@ void mmcl__workspace_backward_lane(mmcl_workspace *workspace, size_t lane, const
     size_t              cells = MMCL__TILE * workspace->widest, end = mmcl__lane_begin(&workspace->lanes, lane + 1);
     float              *a = workspace->scratch + worker * 2 * cells;
     memset(sums, 0, encoder->size * sizeof *sums);
+    float *statistics = workspace->statistics != NULL ? workspace->statistics + lane * workspace->statistics_size : NULL;
+    if (statistics != NULL)
+        memset(statistics, 0, workspace->statistics_size * sizeof *statistics);
     for (size_t first = mmcl__lane_begin(&workspace->lanes, lane); first < end; first += MMCL__TILE)
-        backward_tile(workspace, first, MMCL__MIN(MMCL__TILE, end - first), df, stride, dx, sums, a, a + cells);
-}
-
-/* Is element `at` of the parameters one that training leaves alone? Then so is all that follows it. */
-static size_t first_fixed(const mmcl_encoder *encoder)
-{
-    return encoder->options.learn_geometry || encoder->n_tensors == 2 * encoder->layers
-               ? encoder->size
-               : encoder->tensors[2 * encoder->layers].offset;
+        backward_tile(workspace, first, MMCL__MIN(MMCL__TILE, end - first), df, stride, dx, sums, statistics,
+                      a, a + cells);
 }
 
 void mmcl__workspace_sum(const mmcl_workspace *workspace, size_t first, size_t count, float *out)
 {
-    size_t size = workspace->encoder->size, fixed = first_fixed(workspace->encoder);
+    size_t size = workspace->encoder->size, fixed = mmcl__encoder_trainable(workspace->encoder);
     memcpy(out, workspace->gradients + first, count * sizeof *out);
     for (size_t lane = 1; lane < workspace->lanes.count; lane++)
         mmcl__nn()->add(count, workspace->gradients + lane * size + first, out);
@@ -237,7 +267,7 @@ mmcl_status mmcl__workspace_forward(mmcl_workspace *workspace, const mmcl_matrix
     struct pass   pass    = {.workspace = workspace, .out = out, .stride = stride};
     mmcl__place   bad     = {0, 0};
     workspace->rows       = 0;
-    MMCL__TRY(mmcl__read_failed(context, mmcl__read_f32(rows, 0, rows->rows, workspace->inputs[0], &bad), "rows", SIZE_MAX, &bad));
+    MMCL__TRY(mmcl__read_failed(context, mmcl__read_f32(rows, 0, rows->rows, workspace->raw, &bad), "rows", SIZE_MAX, &bad));
     mmcl__workspace_begin(workspace, rows->rows);
     mmcl__blas_enter(context->blas_policy);
     mmcl_status status = mmcl__parallel(context, workspace->lanes.count, forward_task, &pass);

@@ -42,11 +42,31 @@ static void use_pipeline(const mmcl_pipeline *pipeline)
     free(scores);
 }
 
+static void use_model(const mmcl_model *model)
+{
+    size_t          saved = 0;
+    mmcl_model_info info  = {.struct_size = sizeof info};
+    const mmcl_sink sink  = {.struct_size = sizeof sink, .user = &saved, .write = discard};
+    if (mmcl_model_get_info(model, &info) != MMCL_OK || mmcl_model_save_to(model, &sink) != MMCL_OK)
+        abort();
+    float             *x = calloc(20 * info.width_x, sizeof *x), *z = calloc(20 * info.latent, sizeof *z);
+    const mmcl_samples out = {.struct_size = sizeof out, .x = x, .z_x = z, .rows = 20};
+    if (mmcl_model_sample(model, 1, 2, &out) != MMCL_OK)
+        abort();
+    const mmcl_matrix rows = {.data = x, .rows = 20, .cols = info.width_x};
+    mmcl_status       status = mmcl_model_unmix(model, MMCL_SIDE_X, &rows, z, NULL);
+    if (status != MMCL_OK && status != MMCL_E_NUMERIC) /* huge elements of a mixing overflow */
+        abort();
+    free(x);
+    free(z);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     fuzz_input      input;
     mmcl_transform *transform;
     mmcl_pipeline  *pipeline;
+    mmcl_model     *model;
     uint8_t        *repaired = fuzz_repaired(bytes, count);
     mmcl_context   *context  = fuzz_begin();
     fuzz_input_init(&input, repaired, count);
@@ -56,6 +76,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     if (mmcl_pipeline_load(&pipeline, context, "input", &input.options) == MMCL_OK)
         use_pipeline(pipeline);
     mmcl_pipeline_destroy(pipeline);
+    if (mmcl_model_load(&model, context, "input", &input.options) == MMCL_OK)
+        use_model(model);
+    mmcl_model_destroy(model);
     fuzz_end(context);
     free(repaired);
     return 0;

@@ -102,4 +102,11 @@ put("model", "ica", npz({**frame, "kind": ["transform"], **ica("")}))
 put("model", "two", npz({**frame, "kind": ["transform"], **two_steps("")}, compressed=True))
 put("model", "pipeline", npz({**frame, "kind": ["pipeline"], **pca("transform/"), **head, "class_names": ["cat", "dog"]}))
 put("model", "head", npz({**frame, "kind": ["pipeline"], **head}))
+put("model", "lpcm", npz({
+    **frame, "kind": ["lpcm"], "options": np.array([1, 2, 1, 0, 2, 1, 3, 0, 0, 0, 64, 1, 2]),
+    "numbers": np.array([0, 1, 0.25, 3, 0.05, 3, 0, 0, 0.2, 0]), "correlation": np.array([[1, 0.5], [0.5, 1]]),
+    "mixing_x": np.array([[0.6, 0.8, 0], [0.8, -0.6, 0.6], [0, 0, 0.8]] * 2), "mixing_t": np.array([[1.0, 0.6], [0, 0.8]] * 2)}))
+put("model", "lpcm_sphere", npz({
+    **frame, "kind": ["lpcm"], "options": np.array([0, 3, 0, 0, 3, 1, 5, 0, 0, 1, 25000, 0, 0]),
+    "numbers": np.array([0, 1, 1, 3, 10, 3, 0, 0.5, 0.2, 0])}))
 put("model", "newer", npz({"format": np.array([2, 0], "<i4"), "kind": ["transform"]}))

@@ -128,6 +128,16 @@ static void twin_row(const mmcl_encoder *encoder, const double *p, const double 
     double               h[64], z[64], square = 0;
     ck_assert_ok(mmcl_encoder_get_options(encoder, &options));
     memcpy(h, x, options.inputs * sizeof *h);
+    if (options.input_map) {
+        size_t tensors = mmcl_encoder_parameter_count(encoder);
+        ck_assert_ok(mmcl_encoder_parameter(encoder, tensors - 2, &b));
+        ck_assert_ok(mmcl_encoder_parameter(encoder, tensors - 1, &w));
+        for (size_t i = 0; i < options.inputs; i++) {
+            h[i] = 0;
+            for (size_t j = 0; j < options.inputs; j++)
+                h[i] += p[w.offset + i * w.cols + j] * (x[j] + p[b.offset + j]);
+        }
+    }
     for (size_t l = 0; l <= options.hidden_count; l++) {
         ck_assert_ok(mmcl_encoder_parameter(encoder, 2 * l, &w));
         ck_assert_ok(mmcl_encoder_parameter(encoder, 2 * l + 1, &b));
@@ -230,7 +240,7 @@ static void check_gradients(const mmcl_encoder *encoder, size_t rows, bool fixed
     for (size_t t = 0; t < tensors; t++) {
         mmcl_parameter tensor = {.struct_size = sizeof tensor};
         ck_assert_ok(mmcl_encoder_parameter(encoder, t, &tensor));
-        bool frozen = fixed && strchr("rlu", tensor.name[0]) != NULL && strncmp(tensor.name, "layer", 5) != 0;
+        bool frozen = strncmp(tensor.name, "input", 5) == 0 || (fixed && strncmp(tensor.name, "layer", 5) != 0);
         for (size_t i = tensor.offset; i < tensor.offset + tensor.rows * tensor.cols; i++) {
             double expected = frozen ? 0 : quotient(encoder, p, wide, c, rows, &p[i]);
             ck_assert_msg(fabs(dp[i] - expected) < 2e-5 * scale + 1e-5 * fabs(expected), "%s: %g, expected %g of %g", tensor.name,
@@ -250,7 +260,7 @@ START_TEST(gradients_equal_difference_quotients)
     const uint64_t hidden[] = {7, 7, 4, 4, 5};
     for (mmcl_activation activation = 0; activation <= MMCL_ACTIVATION_IDENTITY; activation++)
         for (mmcl_geometry geometry = 0; geometry <= MMCL_GEOMETRY_BOX; geometry++)
-            for (uint32_t variant = 0; variant < 4; variant++) {
+            for (uint32_t variant = 0; variant < 8; variant++) {
                 mmcl_encoder_options options = {.activation     = activation,
                                                 .geometry       = geometry,
                                                 .slope          = 0.2,
@@ -258,8 +268,18 @@ START_TEST(gradients_equal_difference_quotients)
                                                 .lower          = -1,
                                                 .upper          = 2,
                                                 .learn_geometry = variant & 1,
-                                                .residual       = variant >> 1};
+                                                .residual       = variant >> 1 & 1,
+                                                .input_map      = variant >> 2};
                 mmcl_encoder        *encoder = make(context, hidden, 5, options);
+                double mean[5], matrix[25];
+                for (size_t i = 0; i < 25; i++) {
+                    matrix[i]   = noise(i);
+                    mean[i % 5] = noise(i + 100);
+                }
+                if (options.input_map)
+                    ck_assert_ok(mmcl_encoder_set_input(encoder, mean, matrix));
+                else
+                    ck_assert_fails(mmcl_encoder_set_input(encoder, mean, matrix), MMCL_E_STATE, "input_map");
                 check_gradients(encoder, 9, !options.learn_geometry);
                 mmcl_encoder_destroy(encoder);
             }
@@ -394,7 +414,7 @@ START_TEST(loaded_encodes_as_saved)
     fill(x, 100, 1, 1);
     for (mmcl_geometry geometry = 0; geometry <= MMCL_GEOMETRY_BOX; geometry++) {
         mmcl_encoder_options options = {.geometry = geometry, .residual = 1, .activation = MMCL_ACTIVATION_SILU, .seed = UINT64_MAX,
-                                        .learn_geometry = 1, .lower = -2, .upper = 3, .radius = 2};
+                                        .learn_geometry = 1, .lower = -2, .upper = 3, .radius = 2, .input_map = 1};
         mmcl_encoder_options first = {.struct_size = sizeof first}, second = {.struct_size = sizeof second};
         mmcl_encoder        *encoder = make(context, hidden, 2, options), *loaded, *copy;
         ck_assert_ok(mmcl_encoder_save(encoder, in_folder("encoder")));
@@ -521,6 +541,7 @@ START_TEST(bad_input_is_named)
     o = good, o.gain = -1, refused(o, "gain: -1");
     o = good, o.radius = INFINITY, refused(o, "radius: inf");
     o = good, o.lower = 2, o.upper = 1, refused(o, "lower and upper: 2 and 1");
+    o = good, o.input_map = 2, refused(o, "input_map: 2");
     o = good, o.residual = 2, refused(o, "residual: 2");
     o = good, o.outputs = 1, o.geometry = MMCL_GEOMETRY_SPHERE, refused(o, "a sphere needs at least 2");
 

@@ -31,7 +31,7 @@ static mmcl_status create(world *w, mmcl_encoder **encoder, mmcl_geometry geomet
 {
     const uint64_t       hidden[] = {9, 9};
     mmcl_encoder_options options  = {.struct_size = sizeof options, .hidden = hidden, .hidden_count = 2, .inputs = COLS,
-                                     .outputs = OUTPUTS, .geometry = geometry, .learn_geometry = 1, .residual = 1};
+                                     .outputs = OUTPUTS, .geometry = geometry, .learn_geometry = 1, .residual = 1, .input_map = 1};
     mmcl_status          status;
     MAKE(w, *encoder, CALL(mmcl_encoder_create)(encoder, w->context, &options));
     TRY(w, CALL(mmcl_encoder_get_options)(*encoder, &options));
@@ -45,11 +45,15 @@ static mmcl_status train(world *w, const char *argument)
     const mmcl_matrix read = fixture_read(w, 0);
     float             codes[ROWS * OUTPUTS], gradient[4096], inputs[ROWS * COLS];
     const double      turn[OUTPUTS * OUTPUTS] = {0, 1, 0, 0, 0, 1, 1, 0, 0};
+    double            matrix[COLS * COLS] = {0};
     mmcl_encoder     *encoder = NULL, *twin = NULL;
     mmcl_workspace   *workspace = NULL;
     mmcl_status       status;
     if ((status = create(w, &encoder, strcmp(argument, "box") == 0 ? MMCL_GEOMETRY_BOX : MMCL_GEOMETRY_SPHERE)) != MMCL_OK)
         goto end;
+    for (size_t i = 0; i < COLS; i++)
+        matrix[i * COLS + i] = 1 + (double) i;
+    TRY(w, CALL(mmcl_encoder_set_input)(encoder, NULL, matrix));
     MAKE(w, workspace, CALL(mmcl_workspace_create)(&workspace, encoder, ROWS));
     TRY(w, CALL(mmcl_workspace_forward)(workspace, &read, codes, 0));
     CHECK(CALL(mmcl_encoder_size)(encoder) <= sizeof gradient / sizeof *gradient);

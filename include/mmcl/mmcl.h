@@ -11,7 +11,5 @@
 #include <mmcl/model.h>
 #include <mmcl/encoder.h>
 #include <mmcl/objective.h>
-#include <mmcl/train.h>
-#include <mmcl/metrics.h>
 
 #endif

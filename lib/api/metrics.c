@@ -1,2 +1,0 @@
-/* Edge of metrics.h: validate, import options, call. */
-#include <mmcl/metrics.h>

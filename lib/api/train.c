@@ -1,2 +1,0 @@
-/* Edge of train.h: validate, import options, call. */
-#include <mmcl/train.h>

@@ -1,5 +1,0 @@
-#include "harness.h"
-
-const scenario scenarios_metrics[] = {
-    {0},
-};

@@ -11,5 +11,6 @@
 #include <mmcl/model.h>
 #include <mmcl/encoder.h>
 #include <mmcl/objective.h>
+#include <mmcl/train.h>
 
 #endif

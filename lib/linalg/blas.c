@@ -136,6 +136,7 @@ void mmcl__symmetrize(size_t n, double *a, size_t lda)
 extern void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const int *lda, double *w, double *work,
                     const int *lwork, int *iwork, const int *liwork, int *info, size_t jobz_length, size_t uplo_length);
 extern void dpotrf_(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t uplo_length);
+extern void dpotri_(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t);
 extern void dposv_(const char *uplo, const int *n, const int *nrhs, double *a, const int *lda, double *b, const int *ldb, int *info,
                    size_t uplo_length);
 
@@ -212,6 +213,18 @@ mmcl_status mmcl__solve_spd(mmcl_context *context, size_t n, size_t m, double *a
     mmcl__free(context, columns, n * m, sizeof *columns);
     if (info != 0)
         return mmcl__fail(context, MMCL_E_NUMERIC, "a %zu x %zu system is not positive definite", n, n);
+    return MMCL_OK;
+}
+
+mmcl_status mmcl__invert_spd(mmcl_context *context, size_t n, double *a)
+{
+    int order = narrow(n), info = 0;
+    dpotrf_("L", &order, a, &order, &info, 1); /* a column-major reader's lower triangle is our upper one */
+    if (info == 0)
+        dpotri_("L", &order, a, &order, &info, 1);
+    if (info != 0)
+        return mmcl__fail(context, MMCL_E_NUMERIC, "a %zu x %zu matrix is not positive definite", n, n);
+    mmcl__symmetrize(n, a, n);
     return MMCL_OK;
 }
 

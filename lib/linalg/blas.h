@@ -46,6 +46,9 @@ mmcl_status mmcl__solve_spd(mmcl_context *context, size_t n, size_t m, double *a
 /* Upper R with R^T R = a for symmetric a [n, n] (upper triangle read), in its place; false when a is not positive definite. */
 bool mmcl__cholesky(size_t n, double *a);
 
+/* a [n, n] = its inverse, for symmetric positive definite a (upper triangle read, all of it written). Allocates nothing. */
+mmcl_status mmcl__invert_spd(mmcl_context *context, size_t n, double *a);
+
 /*
  * Solves a x = b for general a [n, n] and b [n, m] in place; a is destroyed. *log_abs_det (may be NULL) receives log |det a|;
  * m may be 0 when only that is wanted.

@@ -73,7 +73,8 @@ int main(int argc, char **argv)
                                             .similarity  = kind < 4 ? kind : MMCL_SIMILARITY_DOT,
                                             .loss        = kind == 4 ? MMCL_LOSS_SIGLIP : MMCL_LOSS_INFONCE,
                                             .cache_bytes = cache};
-    float *x = rows_of(n, d, kind == 0 || kind == 4), *t = rows_of(n, d, kind == 0 || kind == 4), *dx = malloc(n * d * sizeof *dx), *dt = malloc(n * d * sizeof *dt);
+    float *x = rows_of(n, d, kind == 0 || kind == 4), *t = rows_of(n, d, kind == 0 || kind == 4);
+    float *dx = malloc(n * d * sizeof *dx), *dt = malloc(n * d * sizeof *dt);
     mmcl_matrix           xs = {.data = x, .rows = n, .cols = d}, ts = {.data = t, .rows = n, .cols = d};
     mmcl_objective_input  input = {.struct_size = sizeof input, .x = &xs, .t = &ts, .scale = kind < 2 && d > 64 ? 100 : 1, .bias = kind == 4 ? -10 : 0};
     mmcl_objective_output output = {.struct_size = sizeof output, .dx = dx, .dt = dt};

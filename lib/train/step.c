@@ -56,18 +56,6 @@ static void sum_task(void *argument, size_t i, uint32_t worker)
     mmcl__workspace_sum(side->workspace, begin, MMCL__MIN(CHUNK, side->encoder->size - begin), side->gradient + begin);
 }
 
-struct update {
-    mmcl_trainer *trainer;
-    double        rate, factor;
-};
-
-static void update_task(void *argument, size_t i, uint32_t worker)
-{
-    struct update *update = argument;
-    (void) worker;
-    mmcl__train_update(update->trainer, &update->trainer->sides[i], update->rate, update->factor);
-}
-
 /* ----------------------------------------------------------------------------------------------------------- parts --- */
 
 static mmcl_encoder_rows host_rows(const mmcl_trainer *trainer, const mmcl__train_side *side)
@@ -180,9 +168,9 @@ static mmcl_status step(mmcl_trainer *trainer)
     MMCL__TRY(backward(trainer));
     MMCL__TRY(gradient_norm(trainer, &norm));
     MMCL__TRY(update_hosts(trainer, rate));
-    double        clip   = trainer->options.clip;
-    struct update update = {.trainer = trainer, .rate = rate, .factor = clip > 0 && norm > clip ? clip / norm : 1};
-    MMCL__TRY(mmcl__parallel(trainer->context, 2, update_task, &update));
+    double clip = trainer->options.clip, factor = clip > 0 && norm > clip ? clip / norm : 1;
+    for (int s = 0; s < 2; s++) /* here, not in tasks: an executor that fails half way would leave one side a step ahead */
+        mmcl__train_update(trainer, &trainer->sides[s], rate, factor);
     for (int s = 0; s < 2; s++)
         if (trainer->sides[s].status != MMCL_OK)
             return mmcl__fail(trainer->context, trainer->sides[s].status, "a curvature factor of encoder %s is not positive at step %llu",

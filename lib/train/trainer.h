@@ -96,7 +96,7 @@ void mmcl__cells_split(size_t n, size_t d, size_t cell, const float *codes, uint
 /* The schedule's rate for the present step. */
 double mmcl__train_rate(const mmcl_trainer *trainer);
 
-/* Updates a side's parameters from its gradient, which it overwrites. Runs inside a task. */
+/* Updates a side's parameters from its gradient, which it overwrites; the outcome goes to side->status. */
 void mmcl__train_update(const mmcl_trainer *trainer, mmcl__train_side *side, double rate, double factor);
 
 /* One step of Adam on log scale and bias. */

@@ -157,7 +157,8 @@ static void try_kind(const kind *k, size_t n, size_t d)
     mmcl_objective_options options = k->options;
     float                 *first = malloc(2 * n * d * sizeof *first);
     const mmcl_objective_input input = {.struct_size = sizeof input, .x = &p.x_view, .t = &p.t_view, .scale = scale_of(k, d), .bias = k->bias,
-                                        .groups = k->classes > 0 ? p.groups : NULL, .blocks = k->blocks > 0 && n % k->blocks == 0 && n > k->blocks ? k->blocks : 0};
+                                        .groups = k->classes > 0 ? p.groups : NULL,
+                                        .blocks = k->blocks > 0 && n % k->blocks == 0 && n > k->blocks ? k->blocks : 0};
     double                 slopes[2], by_scale;
     mmcl_objective_info    info = {.struct_size = sizeof info}, kept = {0};
     mmcl_objective_output  output = {.struct_size = sizeof output, .dx = p.dx, .dt = p.dt, .dscale = &by_scale, .dlog_scale = &slopes[0], .dbias = &slopes[1]};

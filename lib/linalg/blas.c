@@ -205,6 +205,19 @@ mmcl_status mmcl__solve_spd(mmcl_context *context, size_t n, size_t m, double *a
     return MMCL_OK;
 }
 
+extern void dpotrf_(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t uplo_length);
+extern void dpotri_(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t uplo_length);
+
+bool mmcl__inverse_spd(size_t n, double *a)
+{
+    int order = narrow(n), ld = narrow(MMCL__MAX(n, 1)), info = 0;
+    dpotrf_("L", &order, a, &ld, &info, 1); /* our upper triangle is the lower one of a column-major reader */
+    if (info == 0)
+        dpotri_("L", &order, a, &ld, &info, 1);
+    mmcl__symmetrize(n, a, n);
+    return info == 0;
+}
+
 mmcl_status mmcl__solve(mmcl_context *context, size_t n, size_t m, double *a, double *b, double *log_abs_det)
 {
     int    *pivots  = mmcl__alloc(context, n, sizeof *pivots);

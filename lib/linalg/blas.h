@@ -43,6 +43,9 @@ mmcl_status mmcl__eigsym(mmcl_context *context, size_t n, double *a, double *val
 /* Solves a x = b for symmetric positive definite a [n, n] (upper triangle read, overwritten) and b [n, m], in place. */
 mmcl_status mmcl__solve_spd(mmcl_context *context, size_t n, size_t m, double *a, double *b);
 
+/* Inverse of the symmetric positive definite a [n, n] (upper triangle read) in place, both triangles; false when it is not. Allocates nothing. */
+bool mmcl__inverse_spd(size_t n, double *a);
+
 /*
  * Solves a x = b for general a [n, n] and b [n, m] in place; a is destroyed. *log_abs_det (may be NULL) receives log |det a|;
  * m may be 0 when only that is wanted.

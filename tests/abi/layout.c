@@ -313,5 +313,17 @@ AT(mmcl_probe_result, components, 72)
 AT(mmcl_probe_result, transform_seconds, 80)
 AT(mmcl_probe_result, search_seconds, 88)
 AT(mmcl_probe_result, seconds, 96)
+
+VALUE(MMCL_METRIC_R2, 1)
+VALUE(MMCL_METRIC_MCC, 2)
+
+LAYOUT(mmcl_metric_options, 24, holdout)
+AT(mmcl_metric_options, seed, 8)
+AT(mmcl_metric_options, holdout, 16)
+
+LAYOUT(mmcl_metric_details, 32, assignment)
+AT(mmcl_metric_details, per_factor, 8)
+AT(mmcl_metric_details, matrix, 16)
+AT(mmcl_metric_details, assignment, 24)
 #endif
 /* clang-format on */

@@ -246,7 +246,7 @@ MMCL_API const char *mmcl_pipeline_class_name(const mmcl_pipeline *pipeline, siz
 
 /*
  * Classes of raw rows, and their scores where `scores` [rows->rows, classes] is not NULL (either output may be NULL).
- * Thread class: concurrent on const. Allocates nothing; uses about 320 KiB of stack. Errors: as mmcl_transform_apply.
+ * Thread class: concurrent on const. Allocates nothing; uses up to 450 KiB of stack. Errors: as mmcl_transform_apply.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_pipeline_predict(const mmcl_pipeline *pipeline, const mmcl_matrix *rows, int64_t *classes,
                                                       float *scores);

@@ -21,7 +21,7 @@ struct mmcl__pool {
     } worker[];
 };
 
-/* Tasks use up to 320 KiB; the host's thread-local storage and the runtime of a sanitizer come out of the same piece. */
+/* Tasks use up to 450 KiB; the host's thread-local storage and the runtime of a sanitizer come out of the same piece. */
 #define STACK_BYTES ((size_t) 2 << 20)
 
 static void *worker_main(void *argument)

@@ -36,9 +36,6 @@ mmcl_status mmcl__ica_rows_open(mmcl__ica_rows *rows, mmcl_context *context, con
                                 mmcl_precision precision, uint64_t cache_bytes, bool curvature);
 void        mmcl__ica_rows_close(mmcl__ica_rows *rows);
 
-/* Every stride-th row of completely cached rows, as rows of their own. */
-mmcl_status mmcl__ica_rows_thin(mmcl__ica_rows *thin, const mmcl__ica_rows *rows, size_t stride);
-
 /* Peak bytes of open. */
 uint64_t mmcl__ica_rows_bytes(size_t n, size_t k, size_t cols, size_t width, mmcl_precision precision, uint64_t cache_bytes,
                               bool curvature, uint32_t threads);

@@ -116,20 +116,6 @@ mmcl_status mmcl__ica_rows_open(mmcl__ica_rows *rows, mmcl_context *context, con
     return status;
 }
 
-mmcl_status mmcl__ica_rows_thin(mmcl__ica_rows *thin, const mmcl__ica_rows *rows, size_t stride)
-{
-    assert(rows->cached == rows->n);
-    *thin   = (mmcl__ica_rows){.context = rows->context, .source = rows->source, .whitening = rows->whitening, .k = rows->k,
-                               .precision = rows->precision, .curvature = rows->curvature};
-    thin->n = thin->cached = (rows->n + stride - 1) / stride;
-    MMCL__TRY(allocate(thin, 0, rows->source->cols));
-    if (rows->precision == MMCL_PRECISION_F64)
-        gather_f64(rows, stride, thin);
-    else
-        gather_f32(rows, stride, thin);
-    return MMCL_OK;
-}
-
 void mmcl__ica_rows_close(mmcl__ica_rows *rows)
 {
     mmcl_context *context = rows->context;

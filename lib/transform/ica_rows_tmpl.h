@@ -111,9 +111,3 @@ static void NAME(describe)(void *argument, size_t lane, size_t first, size_t las
             }
     }
 }
-
-static void NAME(gather)(const mmcl__ica_rows *rows, size_t stride, mmcl__ica_rows *thin)
-{
-    for (size_t i = 0; i < thin->n; i++)
-        memcpy((REAL *) thin->cache + i * rows->k, (const REAL *) rows->cache + i * stride * rows->k, rows->k * sizeof(REAL));
-}

@@ -20,9 +20,10 @@
 #define LANES 4
 #endif
 
-typedef float   vec __attribute__((vector_size(4 * LANES)));
-typedef int32_t ivec __attribute__((vector_size(4 * LANES)));
-typedef float   loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias)); /* anywhere in memory */
+typedef float    vec __attribute__((vector_size(4 * LANES)));
+typedef int32_t  ivec __attribute__((vector_size(4 * LANES)));
+typedef uint32_t uvec __attribute__((vector_size(4 * LANES)));                         /* where wrapping round is meant */
+typedef float    loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias)); /* anywhere in memory */
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
@@ -98,7 +99,7 @@ INLINE vec exp2_above(vec y, float cut)
     p = p * f + 0x1.ebfbdap-3f;
     p = p * f + 0x1.62e430p-1f;
     p = p * f + 1.0f;
-    return (vec) (((ivec) p + ((ivec) shifted << 23)) & (ivec) (y > cut));
+    return (vec) (((uvec) p + ((uvec) shifted << 23)) & (uvec) (y > cut));
 }
 
 #define LOG2_E 0x1.715476p+0f

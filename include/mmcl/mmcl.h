@@ -12,5 +12,6 @@
 #include <mmcl/encoder.h>
 #include <mmcl/objective.h>
 #include <mmcl/train.h>
+#include <mmcl/metrics.h>
 
 #endif

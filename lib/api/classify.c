@@ -11,14 +11,6 @@
 
 #define MAX_CLASSES ((size_t) 1 << 24)
 
-/* The result struct of a call is written only when it has a size that we know; so this is looked at before the work. */
-#define CHECK_INFO(context, info, type, last)                                                                          \
-    do {                                                                                                               \
-        if ((info) != NULL && (info)->struct_size < MMCL__V1(type, last))                                              \
-            return mmcl__fail(context, MMCL_E_ABI, #type ": struct_size is %zu, expected at least %zu", (info)->struct_size,  \
-                              MMCL__V1(type, last));                                                                   \
-    } while (0)
-
 /* ------------------------------------------------------------------------------------------------------- arguments --- */
 
 static mmcl_status check_labelled(mmcl_context *context, const mmcl_labelled *rows, const char *name, const char *features_name)
@@ -80,7 +72,7 @@ mmcl_status mmcl_logreg_fit(mmcl_classifier **out, mmcl_context *context, const 
     mmcl_logreg_options ours;
     mmcl_logreg_info    result = {.struct_size = sizeof result};
     MMCL__TRY(mmcl__import(context, &ours, sizeof ours, MMCL__V1(mmcl_logreg_options, precision), options, "mmcl_logreg_options"));
-    CHECK_INFO(context, info, mmcl_logreg_info, reserved);
+    MMCL__CHECK_INFO(context, info, mmcl_logreg_info, reserved);
     ours.c              = or_default(ours.c, 1);
     ours.tolerance      = or_default(ours.tolerance, DEFAULT_TOLERANCE);
     ours.max_iterations = ours.max_iterations != 0 ? ours.max_iterations : DEFAULT_ITERATIONS;
@@ -143,7 +135,7 @@ mmcl_status mmcl_logreg_search(mmcl_classifier **out, mmcl_context *context, con
     mmcl_search_options ours;
     mmcl_search_info    result = {.struct_size = sizeof result};
     MMCL__TRY(resolve_search(context, &ours, options));
-    CHECK_INFO(context, info, mmcl_search_info, seconds);
+    MMCL__CHECK_INFO(context, info, mmcl_search_info, seconds);
     MMCL__TRY(check_classes(context, classes));
     MMCL__TRY(check_labelled(context, train, "train", "train.features"));
     MMCL__TRY(check_labelled(context, val, "val", "val.features"));
@@ -381,7 +373,7 @@ mmcl_status mmcl_probe_run(mmcl_classifier **out, mmcl_context *context, const m
     mmcl_probe_result   found = {.struct_size = sizeof found};
     MMCL__TRY(mmcl__import(context, &ours, sizeof ours, MMCL__V1(mmcl_fewshot_data, fixed), data, "mmcl_fewshot_data"));
     MMCL__TRY(resolve_probe(context, &resolved, &search, options));
-    CHECK_INFO(context, result, mmcl_probe_result, seconds);
+    MMCL__CHECK_INFO(context, result, mmcl_probe_result, seconds);
     MMCL__TRY(check_fewshot(context, &ours));
     MMCL__TRY(mmcl__probe_run(out, context, &ours, transform, &resolved, &found, domain_accuracy));
     return result != NULL

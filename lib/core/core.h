@@ -99,6 +99,14 @@ mmcl_status mmcl__export(mmcl_context *context, void *theirs, const void *ours, 
 /* Bytes of `type` up to and with `last`, the last field of its first version: frozen once released. */
 #define MMCL__V1(type, last) (offsetof(type, last) + sizeof(((type *) 0)->last))
 
+/* The result struct of a call is written only when it has a size that we know; so this is looked at before the work. */
+#define MMCL__CHECK_INFO(context, info, type, last)                                                                          \
+    do {                                                                                                               \
+        if ((info) != NULL && (info)->struct_size < MMCL__V1(type, last))                                              \
+            return mmcl__fail(context, MMCL_E_ABI, #type ": struct_size is %zu, expected at least %zu", (info)->struct_size,  \
+                              MMCL__V1(type, last));                                                                   \
+    } while (0)
+
 /* --------------------------------------------------------------------------------------------------- operations --- */
 
 /*

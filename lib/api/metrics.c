@@ -1,0 +1,51 @@
+/* Edge of metrics.h: validate, import options, call. */
+#include "linalg/matrix.h"
+#include "metrics/metrics.h"
+
+static mmcl_status check(mmcl_context *context, const mmcl_matrix *codes, const mmcl_matrix *factors)
+{
+    MMCL__TRY(mmcl__matrix_check(context, codes, "codes"));
+    MMCL__TRY(mmcl__matrix_check(context, factors, "factors"));
+    if (codes->rows != factors->rows)
+        return mmcl__fail(context, MMCL_E_INVAL, "factors: %zu rows, expected %zu as in codes", factors->rows, codes->rows);
+    if (codes->rows < 3)
+        return mmcl__fail(context, MMCL_E_INVAL, "codes: %zu rows, expected at least 3", codes->rows);
+    return MMCL_OK;
+}
+
+static mmcl_status check_options(mmcl_context *context, mmcl_metric_kind kind, const mmcl_metric_options *options,
+                                 const mmcl_metric_details *details)
+{
+    if (kind < MMCL_METRIC_R2 || kind > MMCL_METRIC_PERMUTATION_DEFECT)
+        return mmcl__fail(context, MMCL_E_INVAL, "kind: %d is unknown", (int) kind);
+    if (details->per_factor != NULL && kind != MMCL_METRIC_R2 && kind != MMCL_METRIC_MCC)
+        return mmcl__fail(context, MMCL_E_INVAL, "details: per_factor is a matter of R2 and MCC");
+    if ((details->matrix != NULL || details->assignment != NULL) && kind != MMCL_METRIC_MCC)
+        return mmcl__fail(context, MMCL_E_INVAL, "details: matrix and assignment are a matter of MCC");
+    if (!(options->holdout >= 0 && options->holdout < 1))
+        return mmcl__fail(context, MMCL_E_INVAL, "holdout: %g, expected 0 to below 1", options->holdout);
+    if (kind != MMCL_METRIC_R2 && options->holdout > 0)
+        return mmcl__fail(context, MMCL_E_INVAL, "holdout: %g, but only R2 fits and evaluates", options->holdout);
+    if (!(options->confidence >= 0 && options->confidence < 1))
+        return mmcl__fail(context, MMCL_E_INVAL, "confidence: %g, expected 0 to below 1", options->confidence);
+    return MMCL_OK;
+}
+
+mmcl_status mmcl_metric_evaluate(mmcl_context *context, mmcl_metric_kind kind, const mmcl_matrix *codes, const mmcl_matrix *factors,
+                                 const mmcl_metric_options *options, mmcl_metric_result *result, const mmcl_metric_details *details)
+{
+    mmcl_metric_options ours;
+    mmcl_metric_details wanted;
+    mmcl_metric_result  found = {.struct_size = sizeof found};
+    if (context == NULL)
+        return MMCL_E_INVAL;
+    MMCL__TRY(mmcl__import(context, &ours, sizeof ours, MMCL__V1(mmcl_metric_options, reserved), options, "mmcl_metric_options"));
+    MMCL__TRY(mmcl__import(context, &wanted, sizeof wanted, MMCL__V1(mmcl_metric_details, assignment), details, "mmcl_metric_details"));
+    if (result == NULL)
+        return mmcl__fail(context, MMCL_E_INVAL, "result: NULL");
+    MMCL__CHECK_INFO(context, result, mmcl_metric_result, resamples);
+    MMCL__TRY(check_options(context, kind, &ours, &wanted));
+    MMCL__TRY(check(context, codes, factors));
+    MMCL__TRY(mmcl__metric_evaluate(context, kind, codes, factors, &ours, &found, &wanted));
+    return mmcl__export(context, result, &found, sizeof found, MMCL__V1(mmcl_metric_result, resamples), "mmcl_metric_result");
+}

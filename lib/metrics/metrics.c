@@ -3,7 +3,6 @@
 #include "linalg/matrix.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 static size_t square(size_t k, size_t d)
 {
@@ -13,8 +12,8 @@ static size_t square(size_t k, size_t d)
 static size_t block_size(const mmcl__metric *m)
 {
     size_t k = m->k, d = m->d, p = m->p;
-    return 2 * (p + p * p) + (MMCL__METRIC_TILE + 1) * p + MMCL__METRIC_TILE * MMCL__MAX(k, d) + MMCL__METRIC_TILE + 2 * square(k, d) + p + 3 * k * d + 2 * (p + 2) +
-           m->options->resamples;
+    size_t rows = (MMCL__METRIC_TILE + 1) * p + MMCL__METRIC_TILE * (MMCL__MAX(k, d) + 1);
+    return rows + 2 * (p + p * p) + 2 * square(k, d) + p + 3 * k * d + 2 * (p + 2) + m->options->resamples;
 }
 
 static mmcl_status open_metric(mmcl__metric *m)
@@ -91,10 +90,12 @@ static mmcl_status measure(mmcl__metric *m, mmcl_metric_kind kind, const mmcl_me
     }
 }
 
-static int ascending(const void *a, const void *b)
+/* Puts `value` in its place among n ascending ones. */
+static void insert(double *sorted, size_t n, double value)
 {
-    double x = *(const double *) a, y = *(const double *) b;
-    return (x > y) - (x < y);
+    for (; n > 0 && sorted[n - 1] > value; n--)
+        sorted[n] = sorted[n - 1];
+    sorted[n] = value;
 }
 
 /* Quantile of sorted values, linear between neighbours. */
@@ -116,16 +117,17 @@ static mmcl_status bootstrap(mmcl__metric *m, mmcl_metric_kind kind, mmcl_metric
             m->part[MMCL__FIT] = m->part[MMCL__EVALUATE];
         if (degenerate(m, &m->part[MMCL__EVALUATE]))
             continue;
-        mmcl_status status = measure(m, kind, &nothing, &m->samples[counted]);
+        double      value  = NAN;
+        mmcl_status status = measure(m, kind, &nothing, &value);
         if (status != MMCL_OK && status != MMCL_E_NUMERIC)
             return status;
-        counted += status == MMCL_OK;
+        if (status == MMCL_OK)
+            insert(m->samples, counted++, value);
         MMCL__TRY(mmcl__tick(operation, draw, NAN));
     }
     if (counted == 0)
         return mmcl__fail(m->context, MMCL_E_NUMERIC, "resamples: the metric is undefined in each of %u", m->options->resamples);
     double tail = (1 - (m->options->confidence > 0 ? m->options->confidence : 0.95)) / 2;
-    qsort(m->samples, counted, sizeof *m->samples, ascending);
     result->low       = quantile(m->samples, counted, tail);
     result->high      = quantile(m->samples, counted, 1 - tail);
     result->resamples = counted;

@@ -19,20 +19,34 @@ INLINE void NAME(similarity_of)(const int n, size_t first, size_t cols, size_t d
             UNROLL
             for (int w = 0; w < WIDTH; w++)
                 sum[r][w] = (vec){0};
-        for (size_t k = 0; k < dims; k++)
+        for (size_t start = 0; start < dims; start += 64) { /* many dimensions in parts: long sums lose digits */
+            vec    part[4][WIDTH];
+            size_t end = start + 64 < dims ? start + 64 : dims;
             UNROLL
-            for (int w = 0; w < WIDTH; w++) {
-                vec column = load(t + k * t_stride + j + w * LANES);
+            for (int r = 0; r < n; r++)
                 UNROLL
-                for (int r = 0; r < n; r++) {
+                for (int w = 0; w < WIDTH; w++)
+                    part[r][w] = (vec){0};
+            for (size_t k = start; k < end; k++)
+                UNROLL
+                for (int w = 0; w < WIDTH; w++) {
+                    vec column = load(t + k * t_stride + j + w * LANES);
+                    UNROLL
+                    for (int r = 0; r < n; r++) {
 #ifdef DOT
-                    sum[r][w] += x[r * x_stride + k] * column;
+                        part[r][w] += x[r * x_stride + k] * column;
 #else
-                    vec v = x[r * x_stride + k] - column;
-                    sum[r][w] -= TERM(v);
+                        vec v = x[r * x_stride + k] - column;
+                        part[r][w] -= TERM(v);
 #endif
+                    }
                 }
-            }
+            UNROLL
+            for (int r = 0; r < n; r++)
+                UNROLL
+                for (int w = 0; w < WIDTH; w++)
+                    sum[r][w] += part[r][w];
+        }
         UNROLL
         for (int r = 0; r < n; r++)
             UNROLL

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds libmmcl and shows its main job on a small synthetic data set. On Debian, as root, it installs what is missing first.
+# Builds libmmcl and shows its main jobs: latents recovered from a synthetic model, and few-shot classifiers on synthetic features. On Debian, as root, it installs what is missing first.
 set -eu
 cd "$(dirname "$0")/.."
 build="build-demo"
@@ -18,6 +18,12 @@ step() { # shows a command, then runs it
     echo "\$ $*"
     "$@"
 }
+
+echo
+echo "Pairs of observations x and t from a latent partial causal model; two encoders that see the pairs alone. How much of the"
+echo "latents do they recover? (R2 of a linear map to the true ones, on fresh pairs; leakage: of the private latents, which"
+echo "should stay near 0.)"
+step $mmcl identify --steps 12000 --plot $out/identify.svg --json $out/identify.json
 
 echo
 echo "A synthetic few-shot data set: independent latents, mixed and normalised as CLIP features are; and a pool of"
@@ -44,8 +50,9 @@ head -n 3 $out/predictions.tsv
 
 echo
 echo "Files in $out:"
+echo "  identify.svg                   the scores over the steps, and |correlation| of outputs and latents before and after"
 echo "  probe.svg                      accuracy over shots, one line a transform; open it in a browser"
-echo "  probe.json, disentangle.json   every number above, with the settings"
+echo "  identify.json, probe.json, disentangle.json: every number above, with the settings"
 echo "  ica.npz, pipeline.npz          the saved transform and classifier; a C program loads them, and numpy reads them"
 echo "  components.npy                 the test rows as independent components"
 echo "  predictions.tsv                the predictions"

@@ -8,7 +8,8 @@
 
 #define MAX_COMMANDS 32
 
-static const cli_command *const commands[] = {&probe_command, &disentangle_command, &predict_command, &info_command};
+static const cli_command *const commands[] = {&identify_command, &train_command, &encode_command, &probe_command,
+                                             &disentangle_command, &predict_command, &info_command};
 
 #define COMMANDS (sizeof commands / sizeof *commands)
 
@@ -33,7 +34,7 @@ static int unknown_command(const char *name)
 
 static int print_overview(void)
 {
-    printf("mmcl: transforms and few-shot classifiers for CLIP features\n\nUsage: mmcl SUBCOMMAND ...\n\n");
+    printf("mmcl: multimodal contrastive learning: latents recovered, transforms and few-shot classifiers for CLIP features\n\nUsage: mmcl SUBCOMMAND ...\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
         printf("  %-12s %s\n", commands[i]->name, commands[i]->summary);
     printf("  %-12s %s\n", "help", "this list, or `mmcl help SUBCOMMAND`");

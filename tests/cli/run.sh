@@ -50,10 +50,10 @@ refuse 2 "did you mean predict?" help predit
 expect 0 --version
 grep -q '^mmcl [0-9]*\.[0-9]*\.[0-9]*$' out || fail "version: $(cat out)"
 expect 0 help
-for sub in probe disentangle predict info; do
+for sub in identify train encode probe disentangle predict info; do
     grep -q "^  $sub " out || fail "help does not list $sub"
 done
-for sub in probe disentangle predict info; do
+for sub in identify train encode probe disentangle predict info; do
     expect 0 help $sub
     cp out first
     grep -q "^Example:" out && grep -q -- "--json FILE" out || fail "help $sub lacks example or options"
@@ -96,6 +96,27 @@ refuse 2 "whitten" probe "$data" --transform raw --transform whitten:4
 refuse 2 "--save needs a single DATA" probe "$data" "$data" --save p.npz
 refuse 2 "same name" probe "$data" --json a --plot a
 refuse 2 "--save" probe "$data" --save -
+refuse 2 "did you mean --coupling?" identify --couplin vmf:1
+refuse 2 "sphere, box, real" identify --space torus
+refuse 2 "vmf:K, laplace:L" identify --coupling vnf:10
+refuse 2 "--coupling: vmf:-1: -1, expected a positive number" identify --coupling vmf:-1
+refuse 2 "vmf:0" identify --coupling vmf:0
+refuse 2 "laplace:1:2 is not understood" identify --coupling laplace:1:2
+refuse 2 "uniform:1 is not understood" identify --marginal uniform:1
+refuse 2 "uniform does not exist on R^d" identify --space real --marginal uniform
+refuse 2 "a sphere needs at least 2" identify --latent 1
+refuse 2 "not one of the space box" identify --space box --coupling vmf:10
+refuse 2 "not positive definite" identify --correlation 1
+refuse 2 "private_dependence: 2" identify --private-dependence 2
+refuse 2 "symmetric on the sphere" identify --direction symmetric --coupling laplace:0.1
+refuse 2 "--batch 1" identify --batch 1
+refuse 2 "--private: 3 numbers" identify --private 1,2,3
+refuse 2 "--table has models of its own" identify --table --space box
+refuse 2 "same name" identify --json a --plot a
+refuse 2 "unexpected argument" identify "$data"
+refuse 2 "--t is needed" train --x "$pool" --out pair
+refuse 2 "--in is needed" encode pair --out x.npy
+refuse 2 "expected one MODEL" encode --in "$pool" --out x.npy
 
 # ------------------------------------------------------------------------------------------------------ what works
 valid_json() {
@@ -268,5 +289,61 @@ ln -s target.json link.json
 expect 0 info "$data" --json target.json
 expect 0 info "$data" --json link.json
 [ -L link.json ] || fail "a symbolic link was replaced"
+
+# --------------------------------------------------------------------------------------------------------- identify
+small="--latent 3 --private 2 --steps 400 --batch 64 --widths 16,16"
+# shellcheck disable=SC2086
+{
+keep identify.svg
+expect 0 identify $small --seeds 2 --json identify.json --plot identify.svg
+valid_json identify.json
+grep -q '^| sphere, uniform, vmf:10, x2t | [0-9.]* +- [0-9.]* |' out || fail "identify: $(cat out)"
+grep -q '<svg' identify.svg && ! grep -q precious identify.svg || fail "identify: no plot"
+expect 0 identify $small --seeds 2 --threads 1 --quiet --json - --direction mixed
+cp out mixed.json
+valid_json mixed.json
+[ ! -s err ] || fail "identify --quiet is not: $(cat err)"
+expect 0 identify $small --seeds 2 --threads 3 --quiet --json - --direction mixed
+if command -v python3 >/dev/null; then
+    python3 - identify.json mixed.json out <<'END' || fail "identify: the JSON is not what is promised"
+import json, sys
+one, two, again = (json.load(open(name)) for name in sys.argv[1:])
+for key in "r2_mean r2_std mcc_mean mcc_std leakage_mean".split():
+    assert len(one[key]) == 2 and all(0 <= value <= 1 for value in one[key]), key
+    assert two[key] == again[key], "depends on the number of threads: " + key
+assert one["steps"] == 400 and one["seconds"] > 0 and one["final_loss"] > 0 and one["latent"] == 3 and one["private_x"] == 2
+assert one["r2_std"] != [0, 0] and len(one["runs"]) == 2 and len(one["runs"][0]["correlations_after"]) == 3
+curve = one["runs"][0]["curve"]
+assert curve[-1]["step"] == 400 and curve[-1]["loss"] < curve[0]["loss"], "nothing was learnt"
+assert one["r2_mean"][0] > 0.5, one["r2_mean"]
+END
+fi
+expect 0 identify $small --space box --json -
+valid_json out
+expect 0 identify $small --space real --marginal gennorm:1.5 --coupling gennorm:0.1:2 --private 0 --json -
+valid_json out
+}
+
+# ------------------------------------------------------------------------------------------------ train and encode
+options="--widths 16 --outputs 4 --batch 32 --steps 60 --quiet"
+# shellcheck disable=SC2086
+{
+expect 0 train --x "$pool" --t "$pool" --out pair $options --json train.json
+valid_json train.json
+[ -s pair.x.npz ] && [ -s pair.t.npz ] || fail "train: $(ls)"
+expect 0 info pair.x.npz
+expect 0 encode pair --side t --in "$pool" --out codes.npy --json encode.json
+valid_json encode.json
+expect 0 info codes.npy
+grep -q "x 4" out || fail "encode: $(cat out)"
+cp pair.x.npz before.npz
+expect 0 train --x "$pool" --t "$pool" --out pair $options --threads 3
+cmp -s pair.x.npz before.npz || fail "train depends on the number of threads"
+refuse 1 "pairs need as many of both" train --x "$pool" --t "$data:test_x" --out other
+refuse 1 "the encoder takes" encode pair --in codes.npy --out x.npy
+refuse 1 "missing.x.npz" encode missing --in "$pool" --out x.npy
+refuse 1 "--batch 100000" train --x "$pool" --t "$pool" --out other --batch 100000
+[ -e other.x.npz ] && fail "train wrote in spite of an error"
+}
 
 exit $failed

@@ -248,7 +248,8 @@ START_TEST(kernels_equal_reference)
 {
     const mmcl__contrast_kernels *fast = mmcl__contrast_kernel(), *slow = &mmcl__contrast_kernel_reference;
     mmcl__numpy_rng               rng;
-    float                         x[R * K], t[K * W], row[R], col[W], d[2][R * W + 1], dx[2][R * K + 1], dt[2][K * W + 1], top[2][R], tops[2][W], totals[2][3 * R];
+    float                         x[R * K], t[K * W], row[R], col[W], d[2][R * W + 1], dx[2][R * K + 1], dt[2][K * W + 1], top[2][R], tops[2][W];
+    float                         totals[2][3 * R];
     mmcl__numpy_seed(&rng, 3);
     for (size_t i = 0; i < R * K; i++)
         x[i] = (float) mmcl__numpy_normal(&rng);
@@ -458,12 +459,14 @@ static int32_t ring_shift(void *user, const void *sent, void *received, size_t b
 static void *run_rank(void *argument)
 {
     member                *m = argument;
-    const mmcl_comm        comm = {.struct_size = sizeof comm, .user = m, .all_reduce = all_reduce, .all_gather = all_gather, .ring_shift = ring_shift, .rank = m->rank, .size = RANKS};
+    const mmcl_comm        comm = {.struct_size = sizeof comm, .user = m, .all_reduce = all_reduce, .all_gather = all_gather,
+                                   .ring_shift = ring_shift, .rank = m->rank, .size = RANKS};
     mmcl_objective_options options = *m->options;
     size_t                 n = m->p->n / RANKS, at = m->rank * n * m->p->d;
     mmcl_matrix            x = {.data = m->p->x + at, .rows = n, .cols = m->p->d}, t = {.data = m->p->t + at, .rows = n, .cols = m->p->d};
     mmcl_objective_input   input = *m->input;
-    mmcl_objective_output  output = {.struct_size = sizeof output, .dx = m->p->dx + at, .dt = m->p->dt + at, .dlog_scale = &m->slopes[0], .dbias = &m->slopes[1]};
+    mmcl_objective_output  output = {.struct_size = sizeof output, .dx = m->p->dx + at, .dt = m->p->dt + at,
+                                    .dlog_scale = &m->slopes[0], .dbias = &m->slopes[1]};
     mmcl_objective        *objective = NULL;
     options.comm = &comm;
     input.x = &x;
@@ -490,7 +493,8 @@ START_TEST(ranks_share_a_batch)
         pthread_t              threads[RANKS];
         member                 members[RANKS];
         mmcl__reference_result want = {.dx = p.ref_dx, .dt = p.ref_dt};
-        mmcl_objective_input   input = {.struct_size = sizeof input, .x = &p.x_view, .t = &p.t_view, .scale = scale_of(k, p.d), .bias = k->bias, .groups = k->classes > 0 ? p.groups : NULL};
+        mmcl_objective_input   input = {.struct_size = sizeof input, .x = &p.x_view, .t = &p.t_view, .scale = scale_of(k, p.d), .bias = k->bias,
+                                         .groups = k->classes > 0 ? p.groups : NULL};
         mmcl__objective_reference(&k->options, &input, p.logits, &want);
         pthread_barrier_init(&shared->barrier, NULL, RANKS);
         for (uint32_t r = 0; r < RANKS; r++) {

@@ -38,14 +38,52 @@ typedef int32_t mmcl_metric_kind;
  * bodies is 0.
  */
 #define MMCL_METRIC_PERMUTATION_DEFECT   ((mmcl_metric_kind) 6)
+/* As MCC, with Spearman's rank correlation; equal values share their mean rank. Allocates 12 n (k + d) bytes more; n below 2^31. */
+#define MMCL_METRIC_MCC_SPEARMAN         ((mmcl_metric_kind) 7)
+/*
+ * Weak MCC: as MCC, after least squares has mapped the codes to the factors; with a holdout the map is fitted on the other rows.
+ * It asks whether factors are there up to a linear map, one by one; MCC itself is the strong form (Khemakhem et al. 2020).
+ */
+#define MMCL_METRIC_MCC_WEAK             ((mmcl_metric_kind) 8)
+/* SVCCA: CCA of the principal components that hold 99 % of the variance, of codes and factors each (Raghu et al. 2017). */
+#define MMCL_METRIC_SVCCA                ((mmcl_metric_kind) 9)
+/*
+ * Procrustes disparity, 0 to 1: min over rotation, reflection and scale of |X - s Z Q|^2, both centred and X at norm 1, which is 1 -
+ * |S_xz|_*^2 / (tr S_xx tr S_zz) with the nuclear norm. The side with fewer columns counts as padded with zeros.
+ */
+#define MMCL_METRIC_PROCRUSTES           ((mmcl_metric_kind) 10)
+/*
+ * CKA from the unbiased estimator of HSIC (Song et al. 2012): 0 on average for independent codes of any width; below 0 by chance.
+ * n above 3. Reads the rows twice. Resamples are halves drawn without replacement, as duplicates would count as similar rows.
+ */
+#define MMCL_METRIC_CKA_DEBIASED         ((mmcl_metric_kind) 11)
+/*
+ * MIG: mean over the factors of (I_1 - I_2) / H, H the factor's entropy and I_1, I_2 its largest two mutual informations with a code
+ * (Chen et al. 2018); with one code I_2 is 0. Plug-in estimates from counts in `bins` bins of equal width between a column's least
+ * and largest value, of codes and factors alike, in nats; with `discrete` a factor's values are its bins. The bins do not change
+ * with resamples. Allocates 8 k bins^2 d bytes more, or as many bins as a discrete factor spans; reads the rows three times.
+ */
+#define MMCL_METRIC_MIG                  ((mmcl_metric_kind) 12)
+/*
+ * Modularity: mean over the codes of 1 - (sum of squares of the code's mutual informations but the largest) / (largest^2 (d - 1)), 0
+ * for a code without information (Ridgeway and Mozer 2018). Estimates as for MIG. At least two factors.
+ */
+#define MMCL_METRIC_MODULARITY           ((mmcl_metric_kind) 13)
+/*
+ * SAP for continuous factors: mean over the factors of the gap between the two largest squared correlations with a code (Kumar et
+ * al. 2018); a constant code counts 0, as does the second where there is one code.
+ */
+#define MMCL_METRIC_SAP                  ((mmcl_metric_kind) 14)
 
 /* All zero except struct_size gives the defaults. */
 typedef struct mmcl_metric_options {
     size_t   struct_size;
     uint64_t seed;       /* of the split and the resamples */
-    double   holdout;    /* R2: share of rows, below 1, drawn one by one, that evaluate the fit on the others; 0: in sample */
+    double   holdout;    /* R2, weak MCC: share of rows, below 1, drawn one by one, that evaluate the fit on the others; 0: in sample */
     double   confidence; /* of the interval, below 1; 0: 0.95 */
     uint32_t resamples;  /* bootstrap: how often the rows are weighted anew, by Poisson(1); 0: no interval. Each reads all rows. */
+    uint32_t bins;       /* MIG, modularity: of a column, 2 to 65536; 0: 20 (Locatello et al. 2019) */
+    uint32_t discrete;   /* MIG, modularity: 1: factors are whole numbers that name classes, spanning at most 65536 */
     uint32_t reserved;
 } mmcl_metric_options;
 
@@ -61,20 +99,21 @@ typedef struct mmcl_metric_result {
 /* Buffers of the caller for more than the value; NULL: not wanted. */
 typedef struct mmcl_metric_details {
     size_t    struct_size;
-    double   *per_factor; /* R2, MCC: [factors] R^2, or |correlation| with the assigned code */
-    double   *matrix;     /* MCC: [codes, factors] signed correlations */
-    uint64_t *assignment; /* MCC: [factors] the factor's code; UINT64_MAX: none */
+    double   *per_factor; /* [factors] R2: R^2; the MCCs: |correlation| with the assigned code; MIG, SAP: the gap */
+    double   *matrix;     /* [codes, factors] MCC, Spearman's too: signed correlations; MIG, modularity: mutual information; SAP: squares */
+    uint64_t *assignment; /* [factors] MCC, Spearman's too: the factor's code; UINT64_MAX: none */
 } mmcl_metric_details;
 
 /*
  * Measures `codes` [n, k] against `factors` [n, d], row by row the same samples. Options and details may be NULL. Rows are streamed;
- * sums are float64. Codes that depend on each other linearly are fine. R2 with a holdout: resamples weight the rows that evaluate,
+ * sums are float64. Codes that depend on each other linearly are fine. With a holdout resamples weight the rows that evaluate, and
  * the fit stays.
- * Thread class: exclusive. Allocates: O((k + d)^2 + resamples) and tiles, released again.
- * Errors: MMCL_E_INVAL (different lengths, fewer than 3 rows, unknown kind, a holdout or confidence outside 0 to 1, a detail that
- * the metric lacks), MMCL_E_NUMERIC (NaN or infinity, with row and column; a constant factor; no code that varies; as many
+ * Thread class: exclusive. Allocates: O((k + d)^2 + resamples) and tiles, and what the kind says, released again.
+ * Errors: MMCL_E_INVAL (different lengths, fewer than 3 rows, unknown kind, a holdout or confidence outside 0 to 1, a detail or an
+ * option that the metric lacks), MMCL_E_NUMERIC (NaN or infinity, with row and column; a constant factor; no code that varies; as many
  * independent codes as rows, when R2 in sample is 1 whatever they are; factors that depend on each other linearly, which leave the
- * map of a defect open), MMCL_E_ABI, MMCL_E_CANCELLED, MMCL_E_CALLBACK, MMCL_E_NOMEM. The result is then left as it was.
+ * map of a defect open; discrete factors that are not whole numbers), MMCL_E_ABI, MMCL_E_CANCELLED, MMCL_E_CALLBACK,
+ * MMCL_E_NOMEM. The result is then left as it was.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_metric_evaluate(mmcl_context *context, mmcl_metric_kind kind, const mmcl_matrix *codes,
                                                      const mmcl_matrix *factors, const mmcl_metric_options *options,

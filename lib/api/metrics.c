@@ -16,16 +16,26 @@ static mmcl_status check(mmcl_context *context, const mmcl_matrix *codes, const 
 static mmcl_status check_options(mmcl_context *context, mmcl_metric_kind kind, const mmcl_metric_options *options,
                                  const mmcl_metric_details *details)
 {
-    if (kind < MMCL_METRIC_R2 || kind > MMCL_METRIC_PERMUTATION_DEFECT)
+    const mmcl__metric_kind *known = mmcl__metric_kind_of(kind);
+    if (known == NULL)
         return mmcl__fail(context, MMCL_E_INVAL, "kind: %d is unknown", (int) kind);
-    if (details->per_factor != NULL && kind != MMCL_METRIC_R2 && kind != MMCL_METRIC_MCC)
-        return mmcl__fail(context, MMCL_E_INVAL, "details: per_factor is a matter of R2 and MCC");
-    if ((details->matrix != NULL || details->assignment != NULL) && kind != MMCL_METRIC_MCC)
-        return mmcl__fail(context, MMCL_E_INVAL, "details: matrix and assignment are a matter of MCC");
+    if (details->per_factor != NULL && (known->flags & MMCL__TAKES_PER_FACTOR) == 0)
+        return mmcl__fail(context, MMCL_E_INVAL, "details: kind %d has nothing per_factor", (int) kind);
+    if (details->matrix != NULL && (known->flags & MMCL__TAKES_MATRIX) == 0)
+        return mmcl__fail(context, MMCL_E_INVAL, "details: kind %d has no matrix", (int) kind);
+    if (details->assignment != NULL && (known->flags & MMCL__TAKES_ASSIGNMENT) == 0)
+        return mmcl__fail(context, MMCL_E_INVAL, "details: kind %d has no assignment", (int) kind);
     if (!(options->holdout >= 0 && options->holdout < 1))
         return mmcl__fail(context, MMCL_E_INVAL, "holdout: %g, expected 0 to below 1", options->holdout);
-    if (kind != MMCL_METRIC_R2 && options->holdout > 0)
-        return mmcl__fail(context, MMCL_E_INVAL, "holdout: %g, but only R2 fits and evaluates", options->holdout);
+    if (options->holdout > 0 && (known->flags & MMCL__TAKES_HOLDOUT) == 0)
+        return mmcl__fail(context, MMCL_E_INVAL, "holdout: %g, but kind %d fits nothing that could be held from rows", options->holdout, (int) kind);
+    if ((options->bins != 0 || options->discrete != 0) && (known->flags & MMCL__TAKES_BINS) == 0)
+        return mmcl__fail(context, MMCL_E_INVAL, "%s: %u, but kind %d has no bins", options->bins != 0 ? "bins" : "discrete",
+                          options->bins != 0 ? options->bins : options->discrete, (int) kind);
+    if (options->bins == 1 || options->bins > 65536)
+        return mmcl__fail(context, MMCL_E_INVAL, "bins: %u, expected 2 to 65536", options->bins);
+    if (options->discrete > 1)
+        return mmcl__fail(context, MMCL_E_INVAL, "discrete: %u, expected 0 or 1", options->discrete);
     if (!(options->confidence >= 0 && options->confidence < 1))
         return mmcl__fail(context, MMCL_E_INVAL, "confidence: %g, expected 0 to below 1", options->confidence);
     return MMCL_OK;

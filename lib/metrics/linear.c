@@ -24,8 +24,8 @@ static mmcl_status decompose(mmcl__metric *m, const mmcl__joint *joint, size_t f
     return MMCL_OK;
 }
 
-/* map [k, d]: coefficients of minimal norm, for codes at variance 1, of the regression of the factors on the codes. */
-static mmcl_status regress_on_codes(mmcl__metric *m, size_t *rank)
+/* The norm that is minimal is that for codes at variance 1. */
+mmcl_status mmcl__metric_regress(mmcl__metric *m, size_t *rank)
 {
     const mmcl__joint *fit = &m->part[MMCL__FIT];
     size_t             k = m->k, d = m->d;
@@ -44,11 +44,11 @@ static mmcl_status regress_on_codes(mmcl__metric *m, size_t *rank)
 }
 
 /* SSE on the evaluated rows from their moments: S_yy - 2 b^T S_xy + b^T S_xx b + weight (offset of the means)^2. */
-mmcl_status mmcl__metric_r2(mmcl__metric *m, double *value, double *per_factor)
+mmcl_status mmcl__metric_r2(mmcl__metric *m, const mmcl_metric_details *details, double *value)
 {
     const mmcl__joint *fit = &m->part[MMCL__FIT], *on = &m->part[MMCL__EVALUATE];
     size_t             k = m->k, d = m->d, p = m->p, rank;
-    MMCL__TRY(regress_on_codes(m, &rank));
+    MMCL__TRY(mmcl__metric_regress(m, &rank));
     if (m->options->holdout == 0 && (double) rank + 1 >= fit->weight)
         return mmcl__fail(m->context, MMCL_E_NUMERIC, "codes: %zu independent columns and an intercept fit any %zu rows; give more rows",
                           rank, m->n);
@@ -63,8 +63,8 @@ mmcl_status mmcl__metric_r2(mmcl__metric *m, double *value, double *per_factor)
         }
         double score = 1 - fmax(error + on->weight * offset * offset, 0) / total;
         *value += score / (double) d;
-        if (per_factor != NULL)
-            per_factor[j] = score;
+        if (details->per_factor != NULL)
+            details->per_factor[j] = score;
     }
     return MMCL_OK;
 }
@@ -75,14 +75,6 @@ static double norm(const double *a, size_t stride, size_t rows, size_t cols)
     for (size_t i = 0; i < rows; i++)
         sum += mmcl__dot_f64(cols, a + i * stride, a + i * stride);
     return sqrt(sum);
-}
-
-double mmcl__metric_cka(const mmcl__metric *m)
-{
-    const double *s = m->part[MMCL__EVALUATE].scatter;
-    size_t        k = m->k, d = m->d, p = m->p;
-    double        cross = norm(s + k, p, k, d);
-    return cross / norm(s, p, k, k) * (cross / norm(s + k * p + k, p, d, d));
 }
 
 /* `out` [rank, n] times n columns from `first` on, centred, has unit scatter. */
@@ -109,18 +101,65 @@ static mmcl_status sum_singular_values(mmcl__metric *m, size_t rows, size_t cols
     return MMCL_OK;
 }
 
+/* As whiten, onto the leading principal components that hold `share` of the variance. */
+static mmcl_status whiten_leading(mmcl__metric *m, const mmcl__joint *joint, size_t first, size_t n, double *out, size_t *rank)
+{
+    const double share = 0.99;
+    double       total = 0, held = 0;
+    for (size_t i = 0; i < n; i++)
+        memcpy(m->square + i * n, joint->scatter + (first + i) * m->p + first, n * sizeof(double));
+    MMCL__TRY(mmcl__eigsym(m->context, n, m->square, m->values));
+    for (size_t i = 0; i < n; i++)
+        total += m->values[i];
+    for (*rank = 0; *rank < n && held < share * total && m->values[*rank] > 0; ++*rank) {
+        held += m->values[*rank];
+        for (size_t i = 0; i < n; i++)
+            out[*rank * n + i] = m->square[*rank * n + i] / sqrt(m->values[*rank]);
+    }
+    return MMCL_OK;
+}
+
+typedef mmcl_status (*whitener)(mmcl__metric *m, const mmcl__joint *joint, size_t first, size_t n, double *out, size_t *rank);
+
 /* The canonical correlations are the singular values of W_x S_xz W_z^T for whitening maps W. */
-mmcl_status mmcl__metric_cca(mmcl__metric *m, double *value)
+static mmcl_status mean_canonical(mmcl__metric *m, whitener map_of, double *value)
 {
     const mmcl__joint *on = &m->part[MMCL__EVALUATE];
     size_t             k = m->k, d = m->d, p = m->p, rank_x, rank_z;
     double            *basis = m->basis;
-    MMCL__TRY(whiten(m, on, 0, k, basis, &rank_x));
+    MMCL__TRY(map_of(m, on, 0, k, basis, &rank_x));
     mmcl__gemm_f64(false, false, rank_x, d, k, 1, basis, k, on->scatter + k, p, 0, m->product, d);
-    MMCL__TRY(whiten(m, on, k, d, basis, &rank_z));
+    MMCL__TRY(map_of(m, on, k, d, basis, &rank_z));
     mmcl__gemm_f64(false, true, rank_x, rank_z, d, 1, m->product, d, basis, d, 0, m->map, rank_z);
     MMCL__TRY(sum_singular_values(m, rank_x, rank_z, m->map, value));
     *value = fmin(*value / (double) MMCL__MIN(rank_x, rank_z), 1);
+    return MMCL_OK;
+}
+
+mmcl_status mmcl__metric_cca(mmcl__metric *m, const mmcl_metric_details *details, double *value)
+{
+    (void) details;
+    return mean_canonical(m, whiten, value);
+}
+
+mmcl_status mmcl__metric_svcca(mmcl__metric *m, const mmcl_metric_details *details, double *value)
+{
+    (void) details;
+    return mean_canonical(m, whiten_leading, value);
+}
+
+mmcl_status mmcl__metric_procrustes(mmcl__metric *m, const mmcl_metric_details *details, double *value)
+{
+    const double *s = m->part[MMCL__EVALUATE].scatter;
+    size_t        k = m->k, d = m->d, p = m->p;
+    double        nuclear, codes = 0, factors = 0;
+    (void) details;
+    for (size_t i = 0; i < k; i++)
+        memcpy(m->product + i * d, s + i * p + k, d * sizeof(double));
+    MMCL__TRY(sum_singular_values(m, k, d, m->product, &nuclear));
+    for (size_t i = 0; i < p; i++)
+        *(i < k ? &codes : &factors) += s[i * p + i];
+    *value = fmax(1 - nuclear / codes * (nuclear / factors), 0);
     return MMCL_OK;
 }
 
@@ -138,8 +177,9 @@ static mmcl_status regress_on_factors(mmcl__metric *m)
     return MMCL_OK;
 }
 
-mmcl_status mmcl__metric_orthogonality(mmcl__metric *m, double *value)
+mmcl_status mmcl__metric_orthogonality(mmcl__metric *m, const mmcl_metric_details *details, double *value)
 {
+    (void) details;
     size_t k = m->k, d = m->d;
     double sum, size;
     MMCL__TRY(regress_on_factors(m));
@@ -151,10 +191,11 @@ mmcl_status mmcl__metric_orthogonality(mmcl__metric *m, double *value)
     return MMCL_OK;
 }
 
-mmcl_status mmcl__metric_permutation(mmcl__metric *m, double *value)
+mmcl_status mmcl__metric_permutation(mmcl__metric *m, const mmcl_metric_details *details, double *value)
 {
+    (void) details;
     const mmcl__joint *on = &m->part[MMCL__EVALUATE];
-    size_t             k = m->k, d = m->d, p = m->p, *out = m->index + 3 * (p + 1);
+    size_t             k = m->k, d = m->d, p = m->p, *out = m->index + 3 * (MMCL__MAX(k, d) + d + 1);
     bool               wide = d <= k;
     double             total = 0, kept = 0;
     MMCL__TRY(regress_on_factors(m));

@@ -4,6 +4,32 @@
 
 #include <math.h>
 
+#define MATCHED (MMCL__TAKES_PER_FACTOR | MMCL__TAKES_MATRIX | MMCL__TAKES_ASSIGNMENT)
+
+static const mmcl__metric_kind kinds[] = {
+    [MMCL_METRIC_R2]                   = {NULL, mmcl__metric_moments, mmcl__metric_r2, MMCL__TAKES_HOLDOUT | MMCL__TAKES_PER_FACTOR},
+    [MMCL_METRIC_MCC]                  = {NULL, mmcl__metric_moments, mmcl__metric_mcc, MATCHED},
+    [MMCL_METRIC_CKA]                  = {NULL, mmcl__metric_moments, mmcl__metric_cka, 0},
+    [MMCL_METRIC_CCA]                  = {NULL, mmcl__metric_moments, mmcl__metric_cca, 0},
+    [MMCL_METRIC_ORTHOGONALITY_DEFECT] = {NULL, mmcl__metric_moments, mmcl__metric_orthogonality, 0},
+    [MMCL_METRIC_PERMUTATION_DEFECT]   = {NULL, mmcl__metric_moments, mmcl__metric_permutation, 0},
+    [MMCL_METRIC_MCC_SPEARMAN]         = {mmcl__ranks_prepare, mmcl__ranks_gather, mmcl__metric_mcc, MATCHED},
+    [MMCL_METRIC_MCC_WEAK]             = {NULL, mmcl__metric_moments, mmcl__metric_mcc_weak, MMCL__TAKES_HOLDOUT | MMCL__TAKES_PER_FACTOR},
+    [MMCL_METRIC_SVCCA]                = {NULL, mmcl__metric_moments, mmcl__metric_svcca, 0},
+    [MMCL_METRIC_PROCRUSTES]           = {NULL, mmcl__metric_moments, mmcl__metric_procrustes, 0},
+    [MMCL_METRIC_CKA_DEBIASED]         = {NULL, mmcl__norms_gather, mmcl__metric_cka_debiased, MMCL__DISTINCT_ROWS},
+    [MMCL_METRIC_MIG]                  = {mmcl__counts_prepare, mmcl__counts_gather, mmcl__metric_mig,
+                                          MMCL__TAKES_BINS | MMCL__TAKES_PER_FACTOR | MMCL__TAKES_MATRIX},
+    [MMCL_METRIC_MODULARITY]           = {mmcl__counts_prepare, mmcl__counts_gather, mmcl__metric_modularity, MMCL__TAKES_BINS | MMCL__TAKES_MATRIX},
+    [MMCL_METRIC_SAP]                  = {NULL, mmcl__metric_moments, mmcl__metric_sap, MMCL__TAKES_PER_FACTOR | MMCL__TAKES_MATRIX},
+};
+
+const mmcl__metric_kind *mmcl__metric_kind_of(mmcl_metric_kind kind)
+{
+    bool known = kind > 0 && (size_t) kind < sizeof kinds / sizeof *kinds;
+    return known ? &kinds[kind] : NULL;
+}
+
 static size_t square(size_t k, size_t d)
 {
     return MMCL__MAX(k, d) * MMCL__MAX(k, d);
@@ -11,16 +37,16 @@ static size_t square(size_t k, size_t d)
 
 static size_t block_size(const mmcl__metric *m)
 {
-    size_t k = m->k, d = m->d, p = m->p;
-    size_t rows = (MMCL__METRIC_TILE + 1) * p + MMCL__METRIC_TILE * (MMCL__MAX(k, d) + 1);
-    return rows + 2 * (p + p * p) + 2 * square(k, d) + p + 3 * k * d + 2 * (p + 2) + m->options->resamples;
+    size_t k = m->k, d = m->d, p = m->p, most = MMCL__MAX(k, d);
+    size_t rows = (MMCL__METRIC_TILE + 1) * p + MMCL__METRIC_TILE * (most + 1);
+    return rows + 2 * (p + p * p) + 2 * square(k, d) + p + 3 * most * d + 2 * (most + d + 2) + m->options->resamples;
 }
 
 static mmcl_status open_metric(mmcl__metric *m)
 {
-    size_t k = m->k, d = m->d, p = m->p;
+    size_t k = m->k, d = m->d, p = m->p, most = MMCL__MAX(k, d);
     m->block = mmcl__calloc(m->context, block_size(m), sizeof(double));
-    m->index = mmcl__alloc(m->context, 4 * (p + 1), sizeof(size_t));
+    m->index = mmcl__alloc(m->context, 4 * (most + d + 1), sizeof(size_t));
     if (m->block == NULL || m->index == NULL)
         return MMCL_E_NOMEM;
     double *at = m->block;
@@ -33,17 +59,19 @@ static mmcl_status open_metric(mmcl__metric *m)
     m->basis   = m->square + square(k, d);
     m->values  = m->basis + square(k, d);
     m->map     = m->values + p;
-    m->product = m->map + k * d;
-    m->score   = m->product + k * d;
-    m->work    = m->score + k * d;
-    m->samples = m->work + 2 * (p + 2);
+    m->product = m->map + most * d;
+    m->score   = m->product + most * d;
+    m->work    = m->score + most * d;
+    m->samples = m->work + 2 * (most + d + 2);
     return MMCL_OK;
 }
 
 static void close_metric(mmcl__metric *m)
 {
     mmcl__free(m->context, m->block, block_size(m), sizeof(double));
-    mmcl__free(m->context, m->index, 4 * (m->p + 1), sizeof(size_t));
+    mmcl__free(m->context, m->index, 4 * (MMCL__MAX(m->k, m->d) + m->d + 1), sizeof(size_t));
+    mmcl__ranks_close(m);
+    mmcl__counts_close(m);
 }
 
 static bool degenerate(const mmcl__metric *m, const mmcl__joint *joint)
@@ -78,18 +106,6 @@ static mmcl_status check_columns(const mmcl__metric *m, mmcl__part part)
     return MMCL_OK;
 }
 
-static mmcl_status measure(mmcl__metric *m, mmcl_metric_kind kind, const mmcl_metric_details *details, double *value)
-{
-    switch (kind) {
-    case MMCL_METRIC_R2: return mmcl__metric_r2(m, value, details->per_factor);
-    case MMCL_METRIC_MCC: *value = mmcl__metric_mcc(m, details); return MMCL_OK;
-    case MMCL_METRIC_CKA: *value = mmcl__metric_cka(m); return MMCL_OK;
-    case MMCL_METRIC_CCA: return mmcl__metric_cca(m, value);
-    case MMCL_METRIC_ORTHOGONALITY_DEFECT: return mmcl__metric_orthogonality(m, value);
-    default: return mmcl__metric_permutation(m, value);
-    }
-}
-
 /* Puts `value` in its place among n ascending ones. */
 static void insert(double *sorted, size_t n, double value)
 {
@@ -107,18 +123,18 @@ static double quantile(const double *sorted, size_t n, double share)
 }
 
 /* A resample in which the metric is undefined is left out. */
-static mmcl_status bootstrap(mmcl__metric *m, mmcl_metric_kind kind, mmcl_metric_result *result, mmcl__operation *operation)
+static mmcl_status bootstrap(mmcl__metric *m, mmcl_metric_result *result, mmcl__operation *operation)
 {
     const mmcl_metric_details nothing = {0};
     size_t                    counted = 0;
     for (uint32_t draw = 1; draw <= m->options->resamples; draw++) {
-        MMCL__TRY(mmcl__metric_gather(m, MMCL__EVALUATE, draw));
+        MMCL__TRY(m->kind->gather(m, MMCL__EVALUATE, draw));
         if (m->options->holdout == 0)
             m->part[MMCL__FIT] = m->part[MMCL__EVALUATE];
         if (degenerate(m, &m->part[MMCL__EVALUATE]))
             continue;
         double      value  = NAN;
-        mmcl_status status = measure(m, kind, &nothing, &value);
+        mmcl_status status = m->kind->measure(m, &nothing, &value);
         if (status != MMCL_OK && status != MMCL_E_NUMERIC)
             return status;
         if (status == MMCL_OK)
@@ -134,32 +150,34 @@ static mmcl_status bootstrap(mmcl__metric *m, mmcl_metric_kind kind, mmcl_metric
     return MMCL_OK;
 }
 
-static mmcl_status solve(mmcl__metric *m, mmcl_metric_kind kind, mmcl_metric_result *result, const mmcl_metric_details *details,
-                         mmcl__operation *operation)
+static mmcl_status solve(mmcl__metric *m, mmcl_metric_result *result, const mmcl_metric_details *details, mmcl__operation *operation)
 {
     MMCL__TRY(open_metric(m));
-    MMCL__TRY(mmcl__metric_gather(m, MMCL__FIT, 0));
+    if (m->kind->prepare != NULL)
+        MMCL__TRY(m->kind->prepare(m));
+    MMCL__TRY(m->kind->gather(m, MMCL__FIT, 0));
     MMCL__TRY(check_columns(m, MMCL__FIT));
     if (m->options->holdout > 0) {
-        MMCL__TRY(mmcl__metric_gather(m, MMCL__EVALUATE, 0));
+        MMCL__TRY(m->kind->gather(m, MMCL__EVALUATE, 0));
         MMCL__TRY(check_columns(m, MMCL__EVALUATE));
     } else {
         m->part[MMCL__EVALUATE] = m->part[MMCL__FIT];
     }
-    MMCL__TRY(measure(m, kind, details, &result->value));
+    MMCL__TRY(m->kind->measure(m, details, &result->value));
     result->rows = (uint64_t) m->part[MMCL__EVALUATE].weight;
     result->low = result->high = result->value;
-    return m->options->resamples > 0 ? bootstrap(m, kind, result, operation) : MMCL_OK;
+    return m->options->resamples > 0 ? bootstrap(m, result, operation) : MMCL_OK;
 }
 
 mmcl_status mmcl__metric_evaluate(mmcl_context *context, mmcl_metric_kind kind, const mmcl_matrix *codes, const mmcl_matrix *factors,
                                   const mmcl_metric_options *options, mmcl_metric_result *result, const mmcl_metric_details *details)
 {
-    mmcl__metric m = {.context = context, .codes = codes, .factors = factors, .options = options, .n = codes->rows, .k = codes->cols,
+    mmcl__metric m = {.context = context, .codes = codes, .factors = factors, .options = options, .kind = mmcl__metric_kind_of(kind),
+                      .n = codes->rows, .k = codes->cols,
                       .d = factors->cols, .p = codes->cols + factors->cols, .epsilon = mmcl__dtype_epsilon(codes->dtype)};
     mmcl__operation operation;
     mmcl__begin(&operation, context, "metric", options->resamples > 0 ? options->resamples : 1);
-    mmcl_status status = solve(&m, kind, result, details, &operation);
+    mmcl_status status = solve(&m, result, details, &operation);
     close_metric(&m);
     return mmcl__end(&operation, status);
 }

@@ -37,15 +37,24 @@ static double poisson(double u)
     return k;
 }
 
+double mmcl__metric_weight(const mmcl__metric *m, mmcl__part part, uint32_t draw, size_t row)
+{
+    const mmcl_metric_options *o = m->options;
+    if (o->holdout > 0 && (uniform(o->seed, row, 0) < o->holdout) != (part == MMCL__EVALUATE))
+        return 0;
+    if (draw == 0)
+        return 1;
+    double u = uniform(o->seed, row, draw);
+    return (m->kind->flags & MMCL__DISTINCT_ROWS) != 0 ? u < 0.5 : poisson(u);
+}
+
 /* Rows of the part, with weights, move to the front of the tile; how many they are. */
 static size_t select_rows(mmcl__metric *m, mmcl__part part, uint32_t draw, size_t first, size_t n)
 {
-    const mmcl_metric_options *o = m->options;
-    size_t                     kept = 0;
+    size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        bool   out    = o->holdout > 0 && uniform(o->seed, first + i, 0) < o->holdout;
-        double weight = draw == 0 ? 1 : poisson(uniform(o->seed, first + i, draw));
-        if ((o->holdout > 0 && out != (part == MMCL__EVALUATE)) || weight == 0)
+        double weight = mmcl__metric_weight(m, part, draw, first + i);
+        if (weight == 0)
             continue;
         if (kept != i)
             memcpy(m->tile + kept * m->p, m->tile + i * m->p, m->p * sizeof(double));
@@ -54,10 +63,25 @@ static size_t select_rows(mmcl__metric *m, mmcl__part part, uint32_t draw, size_
     return kept;
 }
 
-/* Adds n rows of the tile, centred on their own mean (Chan, Golub and LeVeque 1979). */
-static void add_rows(const mmcl__metric *m, mmcl__joint *sum, size_t n)
+mmcl_status mmcl__metric_pass(mmcl__metric *m, mmcl__part part, uint32_t draw, void (*visit)(mmcl__metric *m, mmcl__part part, size_t n))
 {
-    size_t  p    = m->p;
+    for (size_t first = 0; first < m->n; first += MMCL__METRIC_TILE) {
+        size_t n = MMCL__MIN(MMCL__METRIC_TILE, m->n - first);
+        MMCL__TRY(mmcl__check_cancel(m->context));
+        MMCL__TRY(fetch(m, m->codes, "codes", first, n, 0));
+        MMCL__TRY(fetch(m, m->factors, "factors", first, n, m->k));
+        n = select_rows(m, part, draw, first, n);
+        if (n > 0)
+            visit(m, part, n);
+    }
+    return MMCL_OK;
+}
+
+/* The rows are centred on their own mean (Chan, Golub and LeVeque 1979). */
+void mmcl__metric_moments_add(mmcl__metric *m, mmcl__part part, size_t n)
+{
+    mmcl__joint *sum = &m->part[part];
+    size_t       p   = m->p;
     double *tile = m->tile, *mean = tile + MMCL__METRIC_TILE * p, weight = 0;
     memset(mean, 0, p * sizeof *mean);
     for (size_t i = 0; i < n; i++)
@@ -78,22 +102,24 @@ static void add_rows(const mmcl__metric *m, mmcl__joint *sum, size_t n)
     sum->weight = total;
 }
 
-mmcl_status mmcl__metric_gather(mmcl__metric *m, mmcl__part part, uint32_t draw)
+void mmcl__metric_moments_begin(mmcl__metric *m, mmcl__part part)
 {
     mmcl__joint *joint = &m->part[part];
     joint->weight      = 0;
     memset(joint->mean, 0, m->p * sizeof(double));
     memset(joint->scatter, 0, m->p * m->p * sizeof(double));
-    for (size_t first = 0; first < m->n; first += MMCL__METRIC_TILE) {
-        size_t n = MMCL__MIN(MMCL__METRIC_TILE, m->n - first);
-        MMCL__TRY(mmcl__check_cancel(m->context));
-        MMCL__TRY(fetch(m, m->codes, "codes", first, n, 0));
-        MMCL__TRY(fetch(m, m->factors, "factors", first, n, m->k));
-        n = select_rows(m, part, draw, first, n);
-        if (n > 0)
-            add_rows(m, joint, n);
-    }
-    mmcl__symmetrize(m->p, joint->scatter, m->p);
+}
+
+void mmcl__metric_moments_end(mmcl__metric *m, mmcl__part part)
+{
+    mmcl__symmetrize(m->p, m->part[part].scatter, m->p);
+}
+
+mmcl_status mmcl__metric_moments(mmcl__metric *m, mmcl__part part, uint32_t draw)
+{
+    mmcl__metric_moments_begin(m, part);
+    MMCL__TRY(mmcl__metric_pass(m, part, draw, mmcl__metric_moments_add));
+    mmcl__metric_moments_end(m, part);
     return MMCL_OK;
 }
 

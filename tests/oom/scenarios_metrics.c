@@ -12,7 +12,7 @@ static mmcl_status metric(world *w, const char *argument)
     TRY(w, CALL(mmcl_metric_evaluate)(w->context, MMCL_METRIC_R2, &codes, &factors, &options, &result, &details));
     harness_note(w, &result, sizeof result);
     options = (mmcl_metric_options){.struct_size = sizeof options, .resamples = 3};
-    for (mmcl_metric_kind kind = MMCL_METRIC_MCC; kind <= MMCL_METRIC_PERMUTATION_DEFECT; kind++) {
+    for (mmcl_metric_kind kind = MMCL_METRIC_MCC; kind <= MMCL_METRIC_SAP; kind++) {
         TRY(w, CALL(mmcl_metric_evaluate)(w->context, kind, &codes, &factors, &options, &result, NULL));
         harness_note(w, &result, sizeof result);
     }

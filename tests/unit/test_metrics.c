@@ -56,11 +56,38 @@ START_TEST(equals_scikit_learn)
                      {MMCL_METRIC_CKA, metrics_cka},
                      {MMCL_METRIC_CCA, metrics_cca},
                      {MMCL_METRIC_ORTHOGONALITY_DEFECT, metrics_orthogonality},
-                     {MMCL_METRIC_PERMUTATION_DEFECT, metrics_permutation}};
+                     {MMCL_METRIC_PERMUTATION_DEFECT, metrics_permutation},
+                     {MMCL_METRIC_MCC_SPEARMAN, metrics_spearman},
+                     {MMCL_METRIC_MCC_WEAK, metrics_weak},
+                     {MMCL_METRIC_SVCCA, metrics_svcca},
+                     {MMCL_METRIC_PROCRUSTES, metrics_procrustes},
+                     {MMCL_METRIC_CKA_DEBIASED, metrics_debiased_cka},
+                     {MMCL_METRIC_SAP, metrics_sap},
+                     {MMCL_METRIC_MIG, metrics_mig},
+                     {MMCL_METRIC_MODULARITY, metrics_modularity}};
     for (size_t i = 0; i < sizeof both_ways / sizeof *both_ways; i++) {
         ck_assert_double_eq_tol(evaluate(both_ways[i].kind, &codes, &factors, 0), both_ways[i].expected[0], 1e-10);
         ck_assert_double_eq_tol(evaluate(both_ways[i].kind, &factors, &codes, 0), both_ways[i].expected[1], 1e-10);
     }
+}
+END_TEST
+
+START_TEST(information_equals_scikit_learn)
+{
+    mmcl_matrix codes = f64(metrics_codes, METRICS_ROWS, METRICS_CODES), factors = f64(metrics_factors, METRICS_ROWS, METRICS_FACTORS);
+    mmcl_matrix labels = f64(metrics_labels, METRICS_ROWS, METRICS_FACTORS);
+    double      matrix[METRICS_CODES * METRICS_FACTORS], gaps[METRICS_FACTORS];
+    mmcl_metric_details details = {.struct_size = sizeof details, .matrix = matrix, .per_factor = gaps};
+    mmcl_metric_options options = {.struct_size = sizeof options, .bins = 5, .discrete = 1};
+    mmcl_metric_result  result  = {.struct_size = sizeof result};
+    OK(mmcl_metric_evaluate(context, MMCL_METRIC_MIG, &codes, &factors, NULL, &result, &details));
+    for (int i = 0; i < METRICS_CODES * METRICS_FACTORS; i++)
+        ck_assert_double_eq_tol(matrix[i], metrics_information[i], 1e-10);
+    ck_assert_double_eq_tol((gaps[0] + gaps[1] + gaps[2]) / 3, result.value, 1e-14);
+    OK(mmcl_metric_evaluate(context, MMCL_METRIC_MIG, &codes, &labels, &options, &result, NULL));
+    ck_assert_double_eq_tol(result.value, metrics_mig_labels[0], 1e-10);
+    OK(mmcl_metric_evaluate(context, MMCL_METRIC_MODULARITY, &codes, &labels, &options, &result, NULL));
+    ck_assert_double_eq_tol(result.value, metrics_modularity_labels[0], 1e-10);
 }
 END_TEST
 
@@ -110,6 +137,18 @@ START_TEST(extremes)
         ck_assert_double_lt(evaluate(kind, &random, &factors, 0), 0.2);
     }
     ck_assert_double_eq_tol(evaluate(MMCL_METRIC_CCA, &perfect, &factors, 0), 1, 1e-10);
+    ck_assert_double_eq_tol(evaluate(MMCL_METRIC_MCC_SPEARMAN, &perfect, &factors, 0), 1, 1e-12);
+    ck_assert_double_eq_tol(evaluate(MMCL_METRIC_MCC_WEAK, &perfect, &factors, 0.5), 1, 1e-12);
+    ck_assert_double_eq_tol(evaluate(MMCL_METRIC_SVCCA, &factors, &factors, 0), 1, 1e-10);
+    ck_assert_double_eq_tol(evaluate(MMCL_METRIC_CKA_DEBIASED, &factors, &factors, 0), 1, 1e-12);
+    ck_assert_double_lt(evaluate(MMCL_METRIC_PROCRUSTES, &factors, &factors, 0), 1e-12);
+    ck_assert_double_gt(evaluate(MMCL_METRIC_PROCRUSTES, &random, &factors, 0), 0.95);
+    ck_assert_double_lt(fabs(evaluate(MMCL_METRIC_CKA_DEBIASED, &random, &factors, 0)), 0.02);
+    ck_assert_double_gt(evaluate(MMCL_METRIC_MIG, &factors, &factors, 0), 0.7);
+    ck_assert_double_gt(evaluate(MMCL_METRIC_MODULARITY, &factors, &factors, 0), 0.95);
+    ck_assert_double_gt(evaluate(MMCL_METRIC_SAP, &factors, &factors, 0), 0.95);
+    for (mmcl_metric_kind kind = MMCL_METRIC_MIG; kind <= MMCL_METRIC_SAP; kind += 2)
+        ck_assert_double_lt(evaluate(kind, &random, &factors, 0), 0.05);
 }
 END_TEST
 
@@ -154,10 +193,33 @@ START_TEST(intervals_have_the_width_of_theory)
     ck_assert_double_lt(result.low, result.value);
     ck_assert_double_gt(result.high, result.value);
     ck_assert_uint_eq(result.resamples, 400);
-    options.holdout = 0.5;
-    OK(mmcl_metric_evaluate(context, MMCL_METRIC_R2, &codes, &factors, &options, &result, NULL));
-    ck_assert_double_lt(result.low, result.value);
-    ck_assert_double_gt(result.high, result.value);
+    for (mmcl_metric_kind kind = MMCL_METRIC_R2; kind <= MMCL_METRIC_SAP; kind++) {
+        if (kind == MMCL_METRIC_MODULARITY || kind == MMCL_METRIC_PERMUTATION_DEFECT || kind == MMCL_METRIC_ORTHOGONALITY_DEFECT)
+            continue; /* of one factor: nothing, or always 0 */
+        options.holdout = kind == MMCL_METRIC_R2 || kind == MMCL_METRIC_MCC_WEAK ? 0.5 : 0;
+        OK(mmcl_metric_evaluate(context, kind, &codes, &factors, &options, &result, NULL));
+        ck_assert_msg(result.low < result.high && result.resamples == 400, "kind %d: %g to %g", kind, result.low, result.high);
+        if (kind != MMCL_METRIC_MIG) /* whose plug-in estimate grows as rows repeat */
+            ck_assert_msg(result.low < result.value && result.value < result.high, "kind %d: %g, %g to %g", kind, result.value, result.low, result.high);
+    }
+}
+END_TEST
+
+/* For evenly spread values ranks are almost the values. */
+START_TEST(intervals_of_ranks_are_as_wide_as_of_values)
+{
+    static double z[N], y[N];
+    uint64_t      state = 9;
+    for (int i = 0; i < N; i++) {
+        z[i] = floor(20 * noise(&state));
+        y[i] = z[i] + floor(10 * noise(&state));
+    }
+    mmcl_matrix         codes = f64(y, N, 1), factors = f64(z, N, 1);
+    mmcl_metric_options options = {.struct_size = sizeof options, .resamples = 300};
+    mmcl_metric_result  ranks = {.struct_size = sizeof ranks}, plain = {.struct_size = sizeof plain};
+    OK(mmcl_metric_evaluate(context, MMCL_METRIC_MCC_SPEARMAN, &codes, &factors, &options, &ranks, NULL));
+    OK(mmcl_metric_evaluate(context, MMCL_METRIC_MCC, &codes, &factors, &options, &plain, NULL));
+    ck_assert_double_eq_tol(ranks.high - ranks.low, plain.high - plain.low, 0.2 * (plain.high - plain.low));
 }
 END_TEST
 
@@ -181,8 +243,34 @@ START_TEST(bad_input_is_named)
     refused(MMCL_E_NUMERIC, "all 1 columns are constant", MMCL_METRIC_MCC, f64((double[]){1, 1, 1}, 3, 1), f64(c, 3, 1));
     refused(MMCL_E_NUMERIC, "fit any 3 rows", MMCL_METRIC_R2, f64((double[]){1, 5, 2, 3, 7, 3}, 3, 2), f64((double[]){1, 0, 2}, 3, 1));
     refused(MMCL_E_INVAL, "kind: 77", 77, codes, first);
+    refused(MMCL_E_INVAL, "expected at least 2 for modularity", MMCL_METRIC_MODULARITY, codes, first);
+    refused(MMCL_E_NUMERIC, "expected at least 4", MMCL_METRIC_CKA_DEBIASED, f64(c, 3, 2), f64((double[]){1, 0, 2}, 3, 1));
+    refused(MMCL_E_NUMERIC, "fit any 3 rows", MMCL_METRIC_MCC_WEAK, f64((double[]){1, 5, 2, 3, 7, 3}, 3, 2), f64((double[]){1, 0, 2}, 3, 1));
     refused(MMCL_E_NUMERIC, "factors: 2 columns, but only 1", MMCL_METRIC_ORTHOGONALITY_DEFECT, codes,
             f64((double[]){1, 2, 2, 4, 5, 10, 3, 6}, 4, 2));
+}
+END_TEST
+
+START_TEST(options_that_a_metric_lacks_are_named)
+{
+    double              c[] = {1, 5, 2, 3, 3, 3, 4, 9}, f[] = {0.5, 1, 2, 4}, wide[] = {0, 1, 2, 70000}, buffer[8];
+    uint64_t            assignment[1];
+    mmcl_matrix         codes = f64(c, 4, 2), factors = f64(f, 4, 1), spread = f64(wide, 4, 1);
+    mmcl_metric_details details[] = {{.per_factor = buffer}, {.matrix = buffer}, {.assignment = assignment}, {0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}};
+    mmcl_metric_options options[] = {{0}, {0}, {0}, {.holdout = 0.5}, {.bins = 10}, {.discrete = 1}, {.bins = 1}, {.discrete = 2}, {.bins = 65537},
+                                     {.discrete = 1},
+                                     {.discrete = 1}};
+    const mmcl_metric_kind kinds[] = {MMCL_METRIC_CKA, MMCL_METRIC_MCC_WEAK, MMCL_METRIC_SAP, MMCL_METRIC_MIG, MMCL_METRIC_MCC, MMCL_METRIC_SAP,
+                                      MMCL_METRIC_MIG, MMCL_METRIC_MIG, MMCL_METRIC_MIG, MMCL_METRIC_MIG, MMCL_METRIC_MIG};
+    const char *const      words[] = {"per_factor", "matrix", "assignment", "holdout: 0.5", "bins: 10", "discrete: 1", "bins: 1, expected 2",
+                                      "discrete: 2", "bins: 65537", "column 0 holds values that are not whole", "spans 70001 classes"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        mmcl_metric_result result = {.struct_size = sizeof result};
+        options[i].struct_size    = sizeof *options;
+        details[i].struct_size    = sizeof *details;
+        ck_assert_int_ne(mmcl_metric_evaluate(context, kinds[i], &codes, i == 10 ? &spread : &factors, &options[i], &result, &details[i]), MMCL_OK);
+        ck_assert_msg(strstr(mmcl_context_message(context), words[i]) != NULL, "%zu: %s", i, mmcl_context_message(context));
+    }
 }
 END_TEST
 
@@ -195,6 +283,9 @@ int main(void)
     tcase_add_test(tests, extremes);
     tcase_add_test(tests, defects_tell_the_theorems_apart);
     tcase_add_test(tests, intervals_have_the_width_of_theory);
+    tcase_add_test(tests, information_equals_scikit_learn);
+    tcase_add_test(tests, intervals_of_ranks_are_as_wide_as_of_values);
+    tcase_add_test(tests, options_that_a_metric_lacks_are_named);
     tcase_add_test(tests, bad_input_is_named);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -29,7 +29,7 @@ static int read_labels(cli_session *session, mmcl_archive *archive, const char *
     if (status == MMCL_OK) {
         *count = (size_t) info.elements;
         *out   = memory_array(*count, sizeof **out);
-        status = mmcl_array_labels(array, *out, *count);
+        status = info.dimensions == 2 && info.shape[1] != 1 ? MMCL_E_INVAL : mmcl_array_labels(array, *out, *count);
     }
     mmcl_array_destroy(array);
     if (status == MMCL_OK)

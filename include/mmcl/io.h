@@ -102,7 +102,7 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_array_get_info(const mmcl_array *array, mmc
 MMCL_API MMCL_CHECK mmcl_status mmcl_array_matrix(const mmcl_array *array, mmcl_matrix *out);
 
 /*
- * Copies an integer (or boolean) array of one dimension, or of two with a single column, into `out` [count].
+ * Copies an integer (or boolean) array of one dimension, or of two, row by row, into `out` [count].
  * Thread class: exclusive. Allocates nothing.
  * Errors: MMCL_E_INVAL (`count` is not the number of elements, not an integer type, or a value beyond int64).
  */

@@ -91,7 +91,8 @@ typedef struct mmcl_metric_options {
 typedef struct mmcl_metric_result {
     size_t   struct_size;
     double   value;
-    double   low, high; /* percentile interval (Efron 1979) over the resamples; both `value` without resamples */
+    double   low, high; /* percentile interval (Efron 1979) over the resamples; both `value` without resamples. MIG, modularity: moved by
+                           the distance from the resamples' mean to `value`, as rows that repeat raise plug-in information */
     uint64_t rows;      /* that the value was measured on */
     uint64_t resamples; /* that counted: one in which the metric is undefined does not */
 } mmcl_metric_result;

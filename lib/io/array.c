@@ -258,6 +258,13 @@ static bool integer_at(const unsigned char *at, mmcl_dtype dtype, int64_t *out)
     return is_signed || bits <= INT64_MAX;
 }
 
+/* Where element `i` of the storage stands when rows come one after the other. */
+static size_t row_major(const mmcl_array_info *info, size_t i)
+{
+    size_t rows = (size_t) rows_of(info), cols = (size_t) cols_of(info);
+    return info->fortran && info->dimensions == 2 ? i % rows * cols + i / rows : i;
+}
+
 mmcl_status mmcl__array_labels(const mmcl_array *array, int64_t *out, size_t count)
 {
     const mmcl_array_info *info = &array->layout.info;
@@ -265,15 +272,15 @@ mmcl_status mmcl__array_labels(const mmcl_array *array, int64_t *out, size_t cou
     if (info->dtype < MMCL_I8 || info->dtype > MMCL_BOOL)
         return mmcl__fail(array->context, MMCL_E_INVAL, "%s: %s elements, expected integers", array->name,
                           mmcl_dtype_name(info->dtype));
-    if (info->dimensions > 2 || (info->dimensions == 2 && info->shape[1] != 1) || info->elements != count)
-        return mmcl__fail(array->context, MMCL_E_INVAL, "%s: %llu elements in %u dimensions, expected %zu in one dimension",
+    if (info->dimensions > 2 || info->elements != count)
+        return mmcl__fail(array->context, MMCL_E_INVAL, "%s: %llu elements in %u dimensions, expected %zu in one or two",
                           array->name, (unsigned long long) info->elements, info->dimensions, count);
     size_t size = (size_t) info->element_bytes, most = sizeof piece / size;
     for (size_t done = 0; done < count; done += most) {
         size_t take = MMCL__MIN(most, count - done);
         MMCL__TRY(mmcl__array_read(array, done, take, piece));
         for (size_t i = 0; i < take; i++)
-            if (!integer_at(piece + i * size, info->dtype, &out[done + i]))
+            if (!integer_at(piece + i * size, info->dtype, &out[row_major(info, done + i)]))
                 return mmcl__fail(array->context, MMCL_E_INVAL, "%s: element %zu is beyond the range of int64", array->name,
                                   done + i);
     }

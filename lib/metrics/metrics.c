@@ -19,8 +19,9 @@ static const mmcl__metric_kind kinds[] = {
     [MMCL_METRIC_PROCRUSTES]           = {NULL, mmcl__metric_moments, mmcl__metric_procrustes, 0},
     [MMCL_METRIC_CKA_DEBIASED]         = {NULL, mmcl__norms_gather, mmcl__metric_cka_debiased, MMCL__DISTINCT_ROWS},
     [MMCL_METRIC_MIG]                  = {mmcl__counts_prepare, mmcl__counts_gather, mmcl__metric_mig,
-                                          MMCL__TAKES_BINS | MMCL__TAKES_PER_FACTOR | MMCL__TAKES_MATRIX},
-    [MMCL_METRIC_MODULARITY]           = {mmcl__counts_prepare, mmcl__counts_gather, mmcl__metric_modularity, MMCL__TAKES_BINS | MMCL__TAKES_MATRIX},
+                                          MMCL__TAKES_BINS | MMCL__TAKES_PER_FACTOR | MMCL__TAKES_MATRIX | MMCL__CENTRED},
+    [MMCL_METRIC_MODULARITY]           = {mmcl__counts_prepare, mmcl__counts_gather, mmcl__metric_modularity,
+                                          MMCL__TAKES_BINS | MMCL__TAKES_MATRIX | MMCL__CENTRED},
     [MMCL_METRIC_SAP]                  = {NULL, mmcl__metric_moments, mmcl__metric_sap, MMCL__TAKES_PER_FACTOR | MMCL__TAKES_MATRIX},
 };
 
@@ -122,6 +123,14 @@ static double quantile(const double *sorted, size_t n, double share)
     return sorted[i] + (at - (double) i) * (sorted[next] - sorted[i]);
 }
 
+static double mean(const double *values, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += values[i];
+    return sum / (double) n;
+}
+
 /* A resample in which the metric is undefined is left out. */
 static mmcl_status bootstrap(mmcl__metric *m, mmcl_metric_result *result, mmcl__operation *operation)
 {
@@ -144,8 +153,9 @@ static mmcl_status bootstrap(mmcl__metric *m, mmcl_metric_result *result, mmcl__
     if (counted == 0)
         return mmcl__fail(m->context, MMCL_E_NUMERIC, "resamples: the metric is undefined in each of %u", m->options->resamples);
     double tail = (1 - (m->options->confidence > 0 ? m->options->confidence : 0.95)) / 2;
-    result->low       = quantile(m->samples, counted, tail);
-    result->high      = quantile(m->samples, counted, 1 - tail);
+    double shift      = (m->kind->flags & MMCL__CENTRED) != 0 ? result->value - mean(m->samples, counted) : 0;
+    result->low       = quantile(m->samples, counted, tail) + shift;
+    result->high      = quantile(m->samples, counted, 1 - tail) + shift;
     result->resamples = counted;
     return MMCL_OK;
 }

@@ -27,7 +27,8 @@ enum {
     MMCL__TAKES_MATRIX     = 4,
     MMCL__TAKES_ASSIGNMENT = 8,
     MMCL__TAKES_BINS       = 16,
-    MMCL__DISTINCT_ROWS    = 32 /* resamples are halves, without a row twice */
+    MMCL__DISTINCT_ROWS    = 32, /* resamples are halves, without a row twice */
+    MMCL__CENTRED          = 64  /* rows that repeat raise or lower the estimate: intervals are moved by the resamples' mean offset */
 };
 
 typedef struct mmcl__metric_kind {

@@ -50,10 +50,10 @@ refuse 2 "did you mean predict?" help predit
 expect 0 --version
 grep -q '^mmcl [0-9]*\.[0-9]*\.[0-9]*$' out || fail "version: $(cat out)"
 expect 0 help
-for sub in identify train encode probe disentangle predict info; do
+for sub in identify train encode probe disentangle metrics predict info; do
     grep -q "^  $sub " out || fail "help does not list $sub"
 done
-for sub in identify train encode probe disentangle predict info; do
+for sub in identify train encode probe disentangle metrics predict info; do
     expect 0 help $sub
     cp out first
     grep -q "^Example:" out && grep -q -- "--json FILE" out || fail "help $sub lacks example or options"
@@ -345,5 +345,26 @@ refuse 1 "missing.x.npz" encode missing --in "$pool" --out x.npy
 refuse 1 "--batch 100000" train --x "$pool" --t "$pool" --out other --batch 100000
 [ -e other.x.npz ] && fail "train wrote in spite of an error"
 }
+
+# ------------------------------------------------------------------------------------------------ metrics
+expect 0 metrics --codes "$data:test_x" --factors "$data:test_x" --metric r2,mcc,procrustes --resamples 5 --json metrics.json
+valid_json metrics.json
+grep -q '^mcc  *1.0000' out && grep -q '^procrustes  *0.0000' out && ! grep -q '^cka' out || fail "metrics of the same arrays: $(cat out)"
+python3 - metrics.json <<'END' || fail "metrics.json: $(cat metrics.json)"
+import json, sys
+m = json.load(open(sys.argv[1]))
+assert m["mcc"]["low"] <= m["mcc"]["value"] <= m["mcc"]["high"] and m["holdout"] == 0.5 and m["r2"]["rows"] < m["rows"] == m["mcc"]["rows"]
+END
+expect 0 metrics --codes codes.npy --factors codes.npy --resamples 3 --json -
+valid_json out
+expect 0 metrics --codes "$data:test_x" --factors "$data:test_y" --discrete --bins 10 --resamples 2
+grep -q '^modularity  *undefined: .*at least 2' out && grep -q '^mig  *0' out || fail "an undefined metric does not say why: $(cat out)"
+refuse 1 "at least 2 for modularity" metrics --codes "$data:test_x" --factors "$data:test_y" --metric modularity
+refuse 1 "expected 800 as in codes" metrics --codes "$data:test_x" --factors "$data:val_x"
+refuse 1 "test_z" metrics --codes "$data:test_z" --factors "$data:val_x"
+refuse 2 "did you mean mcc?" metrics --codes codes.npy --factors codes.npy --metric r2,mc
+refuse 2 "--factors A is needed" metrics --codes codes.npy
+refuse 2 "expected below 1" metrics --codes codes.npy --factors codes.npy --holdout 1
+refuse 2 "exclude each other" metrics --codes codes.npy --factors codes.npy --holdout 0.3 --in-sample
 
 exit $failed

@@ -355,6 +355,33 @@ START_TEST(npy_headers)
 }
 END_TEST
 
+/* Integers of two dimensions come row by row, whichever way they lie. */
+START_TEST(labels_of_two_dimensions)
+{
+    static const char *const headers_of[] = {"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }",
+                                             "{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3), }"};
+    static const int64_t     expected[2][6] = {{0, 1, 2, 3, 4, 5}, {0, 2, 4, 1, 3, 5}};
+    for (int order = 0; order < 2; order++) {
+        unsigned char file[256];
+        size_t        count  = npy_with(headers_of[order], 6, file);
+        memory_stream memory = {file, count, 1 << 30};
+        mmcl_stream   stream = stream_of(&memory);
+        mmcl_archive *archive;
+        mmcl_array   *array;
+        int64_t       labels[6];
+        for (unsigned char i = 0; i < 6; i++)
+            file[count - 6 + i] = i;
+        ck_assert_ok(mmcl_archive_open(&archive, context, "bytes",
+                                       &(mmcl_open_options){.struct_size = sizeof(mmcl_open_options), .stream = &stream}));
+        ck_assert_ok(mmcl_archive_array(&array, archive, mmcl_archive_key(archive, 0)));
+        ck_assert_ok(mmcl_array_labels(array, labels, 6));
+        ck_assert(memcmp(labels, expected[order], sizeof labels) == 0);
+        mmcl_array_destroy(array);
+        mmcl_archive_destroy(archive);
+    }
+}
+END_TEST
+
 #define TENSOR(body) "{\"a\":{" body "}}"
 
 static const struct {
@@ -619,6 +646,7 @@ int main(void)
         names_with_keys,
         arrays_outlive_their_archive,
         npy_headers,
+        labels_of_two_dimensions,
         safetensors_headers,
         truncated_at_every_length,
         flipped_bits,

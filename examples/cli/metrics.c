@@ -1,0 +1,267 @@
+/* mmcl metrics: codes against the factors behind them. */
+#include "memory.h"
+#include "output.h"
+#include "rows.h"
+#include "session.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HOLDOUT   0.5
+#define RESAMPLES 200
+
+typedef struct settings {
+    common_settings common;
+    const char     *codes, *factors;
+    text_list       metrics;
+    uint64_t        resamples, bins;
+    double          confidence, holdout;
+    bool            in_sample, discrete;
+} settings;
+
+static const cli_option options[] = {
+    {"codes", OPTION_TEXT, offsetof(settings, codes), "A", "array of codes: a row a sample, a column a code", NULL, 0, 0},
+    {"factors", OPTION_TEXT, offsetof(settings, factors), "A", "array of the factors of the same samples", NULL, 0, 0},
+    {"metric", OPTION_PARTS, offsetof(settings, metrics), "NAME[,NAME...]", "only these", NULL, 0, 0},
+    {"resamples", OPTION_COUNT, offsetof(settings, resamples), "N", "bootstrap resamples behind low and high (200)", NULL, 1, 1000000},
+    {"confidence", OPTION_REAL, offsetof(settings, confidence), "P", "of the interval (0.95)", NULL, 0, 0},
+    {"holdout", OPTION_REAL, offsetof(settings, holdout), "SHARE", "of the rows evaluates what the others fit: r2, mcc_weak (0.5)", NULL, 0, 0},
+    {"in-sample", OPTION_FLAG, offsetof(settings, in_sample), NULL, "all rows fit and evaluate", NULL, 0, 0},
+    {"bins", OPTION_COUNT, offsetof(settings, bins), "N", "of a column: mig, modularity (20)", NULL, 2, 65536},
+    {"discrete", OPTION_FLAG, offsetof(settings, discrete), NULL, "factors are whole numbers that name classes: mig, modularity", NULL, 0, 0},
+    {0},
+};
+
+typedef struct metric_name {
+    const char      *name;
+    const char      *text;
+    mmcl_metric_kind kind;
+    bool             fits, bins;
+} metric_name;
+
+static const metric_name metrics[] = {
+    {"r2", "linear R2, mean over the factors", MMCL_METRIC_R2, true, false},
+    {"mcc", "mean |correlation| of matched pairs", MMCL_METRIC_MCC, false, false},
+    {"mcc_spearman", "the same, of ranks", MMCL_METRIC_MCC_SPEARMAN, false, false},
+    {"mcc_weak", "the same, after the best linear map", MMCL_METRIC_MCC_WEAK, true, false},
+    {"cca", "mean canonical correlation", MMCL_METRIC_CCA, false, false},
+    {"svcca", "the same, of the leading 99 % of variance", MMCL_METRIC_SVCCA, false, false},
+    {"cka", "linear centred kernel alignment", MMCL_METRIC_CKA, false, false},
+    {"cka_debiased", "the same, without bias for few rows", MMCL_METRIC_CKA_DEBIASED, false, false},
+    {"procrustes", "Procrustes disparity, 0 is best", MMCL_METRIC_PROCRUSTES, false, false},
+    {"orthogonality_defect", "of the map: 0 on spheres", MMCL_METRIC_ORTHOGONALITY_DEFECT, false, false},
+    {"permutation_defect", "of the map: 0 on convex bodies", MMCL_METRIC_PERMUTATION_DEFECT, false, false},
+    {"mig", "mutual information gap", MMCL_METRIC_MIG, false, true},
+    {"modularity", "each code informs on one factor", MMCL_METRIC_MODULARITY, false, true},
+    {"sap", "gap of squared correlations", MMCL_METRIC_SAP, false, false},
+};
+
+#define METRICS (sizeof metrics / sizeof *metrics)
+
+typedef struct score {
+    bool               asked, defined;
+    mmcl_metric_result result;
+    char               reason[256]; /* why it is undefined */
+} score;
+
+typedef struct run {
+    cli_session    *session;
+    const settings *settings;
+    features        codes, factors;
+    double         *whole; /* the factors, when they are integers; NULL otherwise */
+    score           scores[METRICS];
+    double          seconds;
+} run;
+
+static int choose(run *r)
+{
+    const char *names[METRICS + 1] = {0};
+    for (size_t i = 0; i < METRICS; i++) {
+        names[i]           = metrics[i].name;
+        r->scores[i].asked = r->settings->metrics.count == 0;
+    }
+    for (size_t m = 0; m < r->settings->metrics.count; m++) {
+        const char *name = r->settings->metrics.items[m];
+        size_t      i    = 0;
+        while (i < METRICS && strcmp(metrics[i].name, name) != 0)
+            i++;
+        if (i == METRICS) {
+            const char *nearest = args_nearest(name, names);
+            return terminal_fail(EXIT_USAGE, "--metric: unknown metric %s%s%s%s", name, nearest != NULL ? "; did you mean " : "",
+                                 nearest != NULL ? nearest : "; mmcl help metrics lists them", nearest != NULL ? "?" : "");
+        }
+        r->scores[i].asked = true;
+    }
+    return EXIT_OK;
+}
+
+/* Integer factors become a matrix of floats. */
+static int open_factors(run *r)
+{
+    const char     *name  = r->settings->factors;
+    mmcl_array     *array = NULL;
+    mmcl_array_info info  = {.struct_size = sizeof info};
+    mmcl_status     status = mmcl_array_open(&array, r->session->context, name, NULL);
+    if (status == MMCL_OK)
+        status = mmcl_array_get_info(array, &info);
+    bool whole = status == MMCL_OK && info.dtype >= MMCL_I8 && info.dtype <= MMCL_BOOL && (info.dimensions == 1 || info.dimensions == 2);
+    if (whole) {
+        size_t   count  = (size_t) info.elements;
+        int64_t *labels = memory_array(count, sizeof *labels);
+        r->whole        = memory_array(count, sizeof *r->whole);
+        status          = mmcl_array_labels(array, labels, count);
+        for (size_t i = 0; i < count; i++)
+            r->whole[i] = (double) labels[i];
+        free(labels);
+        r->factors.view = (mmcl_matrix){.data  = r->whole,
+                                        .rows  = (size_t) info.shape[0],
+                                        .cols  = info.dimensions == 2 ? (size_t) info.shape[1] : 1,
+                                        .dtype = MMCL_F64};
+    }
+    mmcl_array_destroy(array);
+    if (status != MMCL_OK)
+        return session_fail(r->session, status, name);
+    return whole ? EXIT_OK : features_open(r->session, name, &r->factors);
+}
+
+static mmcl_status evaluate(run *r, const metric_name *metric, score *out)
+{
+    const settings           *s       = r->settings;
+    const mmcl_metric_options how = {.struct_size = sizeof how,
+                                     .seed        = s->common.seed,
+                                     .holdout     = !metric->fits || s->in_sample ? 0 : s->holdout > 0 ? s->holdout : HOLDOUT,
+                                     .confidence  = s->confidence,
+                                     .resamples   = (uint32_t) (s->resamples > 0 ? s->resamples : RESAMPLES),
+                                     .bins        = metric->bins ? (uint32_t) s->bins : 0,
+                                     .discrete    = metric->bins && s->discrete};
+    out->result = (mmcl_metric_result){.struct_size = sizeof out->result};
+    return mmcl_metric_evaluate(r->session->context, metric->kind, &r->codes.view, &r->factors.view, &how, &out->result, NULL);
+}
+
+/* Where all metrics are wanted, one that these arrays leave undefined does not stop the others; but something has to be defined. */
+static int evaluate_all(run *r)
+{
+    size_t defined = 0;
+    for (size_t i = 0; i < METRICS; i++) {
+        score *s = &r->scores[i];
+        if (!s->asked)
+            continue;
+        terminal_stage("%s", metrics[i].name);
+        mmcl_status status  = evaluate(r, &metrics[i], s);
+        bool        excused = r->settings->metrics.count == 0 && (status == MMCL_E_NUMERIC || (status == MMCL_E_INVAL && defined > 0));
+        s->defined          = status == MMCL_OK;
+        defined += s->defined;
+        if (status != MMCL_OK && !excused)
+            return session_fail(r->session, status, metrics[i].name);
+        if (status != MMCL_OK)
+            snprintf(s->reason, sizeof s->reason, "%s", mmcl_context_message(r->session->context));
+    }
+    return defined > 0 ? EXIT_OK : terminal_fail(EXIT_ERROR, "%s", r->scores[0].reason);
+}
+
+static void write_json(const run *r, json_writer *out)
+{
+    const settings *s = r->settings;
+    session_open_json(r->session, out, "metrics");
+    json_text(out, "codes", s->codes);
+    json_text(out, "factors", s->factors);
+    json_count(out, "rows", r->codes.view.rows);
+    json_count(out, "columns", r->codes.view.cols);
+    json_count(out, "factor_columns", r->factors.view.cols);
+    json_real(out, "holdout", s->in_sample ? 0 : s->holdout > 0 ? s->holdout : HOLDOUT);
+    json_count(out, "resamples", s->resamples > 0 ? s->resamples : RESAMPLES);
+    json_real(out, "confidence", s->confidence > 0 ? s->confidence : 0.95);
+    json_real(out, "seconds", r->seconds);
+    for (size_t i = 0; i < METRICS; i++) {
+        const score *one = &r->scores[i];
+        if (!one->asked)
+            continue;
+        json_open_object(out, metrics[i].name);
+        if (one->defined) {
+            json_real(out, "value", one->result.value);
+            json_real(out, "low", one->result.low);
+            json_real(out, "high", one->result.high);
+            json_count(out, "rows", one->result.rows);
+        } else {
+            json_real(out, "value", NAN);
+            json_text(out, "undefined", one->reason);
+        }
+        json_close(out);
+    }
+    json_close(out);
+}
+
+static void print_table(const run *r)
+{
+    printf("%-22s%8s%10s%10s\n", "metric", "value", "low", "high");
+    for (size_t i = 0; i < METRICS; i++) {
+        const score *s = &r->scores[i];
+        if (s->asked && s->defined)
+            printf("%-22s%8.4f%10.4f%10.4f  %s\n", metrics[i].name, s->result.value, s->result.low, s->result.high, metrics[i].text);
+        else if (s->asked)
+            printf("%-22sundefined: %s\n", metrics[i].name, s->reason);
+    }
+}
+
+static int work(run *r, text_output *json)
+{
+    TRY(choose(r));
+    TRY(output_open(json, "json", r->settings->common.json));
+    TRY(features_open(r->session, r->settings->codes, &r->codes));
+    TRY(open_factors(r));
+    double begin = session_seconds();
+    TRY(evaluate_all(r));
+    r->seconds = session_seconds() - begin;
+    terminal_clear();
+    terminal_flush_notes();
+    if (json->file != stdout)
+        print_table(r);
+    if (json->file == NULL)
+        return EXIT_OK;
+    json_writer text = {0};
+    write_json(r, &text);
+    fputs(text.text, json->file);
+    json_free(&text);
+    return output_commit(json);
+}
+
+static int run_metrics(cli_session *session, const void *given, const text_list *operands)
+{
+    const settings *s = given;
+    (void) operands;
+    if (s->codes == NULL || s->factors == NULL)
+        return terminal_fail(EXIT_USAGE, "%s A is needed", s->codes == NULL ? "--codes" : "--factors");
+    if (s->holdout >= 1 || s->confidence >= 1)
+        return terminal_fail(EXIT_USAGE, "%s: %g, expected below 1", s->holdout >= 1 ? "--holdout" : "--confidence",
+                             s->holdout >= 1 ? s->holdout : s->confidence);
+    if (s->holdout > 0 && s->in_sample)
+        return terminal_fail(EXIT_USAGE, "--holdout and --in-sample exclude each other");
+    run         r    = {.session = session, .settings = s};
+    text_output json = {0};
+    int         code = work(&r, &json);
+    output_discard(&json);
+    features_close(&r.factors);
+    free(r.whole);
+    features_close(&r.codes);
+    return code;
+}
+
+const cli_command metrics_command = {
+    .name     = "metrics",
+    .summary  = "how well codes tell the factors behind the data, with intervals",
+    .synopsis = "--codes A --factors A [--metric NAME[,NAME...]] [--resamples N] [--json FILE]",
+    .text     = "Codes are what an encoder or a transform gives, factors what is known of the same samples, row by row. Without --metric all are\n"
+                "measured: r2 mcc mcc_spearman mcc_weak cca svcca cka cka_debiased procrustes orthogonality_defect permutation_defect mig\n"
+                "modularity sap; one that these arrays leave undefined says why. low and high are a bootstrap interval.\n"
+                "\n"
+                "r2 and mcc_weak fit a linear map on half of the rows and are measured on the others.",
+    .example  = "mmcl metrics --codes codes.npy --factors latents.npz:z --metric r2,mcc",
+    .options        = options,
+    .settings_size  = sizeof(settings),
+    .operands_least = 0,
+    .operands_most  = 0,
+    .operands       = "no operand",
+    .run            = run_metrics,
+};

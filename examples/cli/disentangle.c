@@ -209,8 +209,9 @@ static void write_settings(json_writer *out, const run *r)
     steps_write_options(out, "options", r->transform);
 }
 
-static void write_json(const run *r, json_writer *out)
+static void write_json(const void *run_of, json_writer *out)
 {
+    const run *r = run_of;
     size_t           inputs = 0, outputs = 0;
     mmcl_memory_info memory = {.struct_size = sizeof memory};
     step_list        steps  = steps_of(r->transform);
@@ -256,13 +257,7 @@ static int work(run *r, text_output *json)
     terminal_flush_notes();
     if (json->file != stdout)
         print_report(r);
-    if (json->file == NULL)
-        return EXIT_OK;
-    json_writer text = {0};
-    write_json(r, &text);
-    fputs(text.text, json->file);
-    json_free(&text);
-    return output_commit(json);
+    return output_json(json, write_json, r);
 }
 
 static int disentangle(cli_session *session, const void *given, const text_list *operands)

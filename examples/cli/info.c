@@ -113,8 +113,9 @@ static void write_array(json_writer *out, const char *key, const mmcl_array_info
     json_close(out);
 }
 
-static void write_json(const run *r, json_writer *out)
+static void write_json(const void *run_of, json_writer *out)
 {
+    const run *r = run_of;
     size_t    inputs = 0, outputs = 0, classes = 0;
     step_list steps = steps_of(r->transform);
     session_open_json(r->session, out, "info");
@@ -135,7 +136,7 @@ static void write_json(const run *r, json_writer *out)
     if (r->transform != NULL && mmcl_transform_shape(r->transform, &inputs, &outputs) == MMCL_OK) {
         json_count(out, "inputs", inputs);
         json_count(out, "outputs", outputs);
-            steps_write_json(out, "steps", &steps);
+        steps_write_json(out, "steps", &steps);
     }
     json_close(out);
 }
@@ -151,13 +152,7 @@ static int work(run *r, const char *json_path, text_output *json)
     terminal_flush_notes();
     if (json->file != stdout)
         print_report(r);
-    if (json->file == NULL)
-        return EXIT_OK;
-    json_writer text = {0};
-    write_json(r, &text);
-    fputs(text.text, json->file);
-    json_free(&text);
-    return output_commit(json);
+    return output_json(json, write_json, r);
 }
 
 static int info(cli_session *session, const void *given, const text_list *operands)

@@ -161,8 +161,9 @@ static int evaluate_all(run *r)
     return defined > 0 ? EXIT_OK : terminal_fail(EXIT_ERROR, "%s", r->scores[0].reason);
 }
 
-static void write_json(const run *r, json_writer *out)
+static void write_json(const void *run_of, json_writer *out)
 {
+    const run *r = run_of;
     const settings *s = r->settings;
     session_open_json(r->session, out, "metrics");
     json_text(out, "codes", s->codes);
@@ -218,13 +219,7 @@ static int work(run *r, text_output *json)
     terminal_flush_notes();
     if (json->file != stdout)
         print_table(r);
-    if (json->file == NULL)
-        return EXIT_OK;
-    json_writer text = {0};
-    write_json(r, &text);
-    fputs(text.text, json->file);
-    json_free(&text);
-    return output_commit(json);
+    return output_json(json, write_json, r);
 }
 
 static int run_metrics(cli_session *session, const void *given, const text_list *operands)

@@ -94,6 +94,17 @@ int output_commit(text_output *out)
     return terminal_fail(EXIT_ERROR, "cannot write %s: %s", out->path != NULL ? out->path : "standard output", strerror(why));
 }
 
+int output_json(text_output *out, void (*write)(const void *run, json_writer *json), const void *run)
+{
+    if (out->file == NULL)
+        return EXIT_OK;
+    json_writer text = {0};
+    write(run, &text);
+    fputs(text.text, out->file);
+    json_free(&text);
+    return output_commit(out);
+}
+
 void output_discard(text_output *out)
 {
     if (out->file != NULL && out->file != stdout)

@@ -2,6 +2,8 @@
 #ifndef MMCL_CLI_OUTPUT_H
 #define MMCL_CLI_OUTPUT_H
 
+#include "json.h"
+
 #include <stdio.h>
 
 /* A text file being written. All zero: none. */
@@ -19,6 +21,9 @@ int output_open(text_output *out, const char *option, const char *path);
 
 /* Finishes the file and gives it its name. Returns an exit code. */
 int output_commit(text_output *out);
+
+/* Writes what `write` makes of `run` and finishes the file; nothing where none was asked for. Returns an exit code. */
+int output_json(text_output *out, void (*write)(const void *run, json_writer *json), const void *run);
 
 /* Without a commit before, what was at the path stays. Fine to call on a zeroed or committed output. */
 void output_discard(text_output *out);

@@ -121,8 +121,9 @@ static void print_answers(const run *r)
     }
 }
 
-static void write_json(const run *r, json_writer *out)
+static void write_json(const void *run_of, json_writer *out)
 {
+    const run *r = run_of;
     session_open_json(r->session, out, "predict");
     json_text(out, "in", r->settings->in);
     json_text(out, "out", r->settings->out);
@@ -179,13 +180,7 @@ static int work(run *r, const char *path, text_output *json, mmcl_writer **write
     terminal_flush_notes();
     if (r->settings->out == NULL && json->file != stdout)
         print_answers(r);
-    if (json->file == NULL)
-        return EXIT_OK;
-    json_writer text = {0};
-    write_json(r, &text);
-    fputs(text.text, json->file);
-    json_free(&text);
-    return output_commit(json);
+    return output_json(json, write_json, r);
 }
 
 static int predict(cli_session *session, const void *given, const text_list *operands)

@@ -13,5 +13,6 @@
 #include <mmcl/objective.h>
 #include <mmcl/train.h>
 #include <mmcl/metrics.h>
+#include <mmcl/analysis.h>
 
 #endif

@@ -235,24 +235,30 @@ static mmcl_status arrange(const mmcl_step_options *options, const mmcl__step *w
     return MMCL_OK;
 }
 
-static mmcl_status solve_ica(struct fit *fit, mmcl__step *step, mmcl__ica_rows *rows, double *w)
+static const struct {
+    const char *name;
+    mmcl_status (*solve)(mmcl__ica_problem *, mmcl__ica_rows *);
+} solvers[] = {[MMCL_ICA_FASTICA]           = {"fastica", mmcl__fastica_symmetric},
+               [MMCL_ICA_FASTICA_DEFLATION] = {"fastica, deflation", mmcl__fastica_deflation},
+               [MMCL_ICA_PICARD]            = {"picard", mmcl__picard},
+               [MMCL_ICA_PICARD_FREE]       = {"picard, free", mmcl__picard}};
+
+mmcl_status mmcl__ica_solve(mmcl__ica_problem *problem, mmcl__ica_rows *rows)
 {
-    static const struct {
-        const char *name;
-        mmcl_status (*solve)(mmcl__ica_problem *, mmcl__ica_rows *);
-    } solvers[] = {[MMCL_ICA_FASTICA]           = {"fastica", mmcl__fastica_symmetric},
-                   [MMCL_ICA_FASTICA_DEFLATION] = {"fastica, deflation", mmcl__fastica_deflation},
-                   [MMCL_ICA_PICARD]            = {"picard", mmcl__picard},
-                   [MMCL_ICA_PICARD_FREE]       = {"picard, free", mmcl__picard}};
-    const mmcl_step_options *options   = &step->options;
+    const mmcl_step_options *options   = problem->options;
     bool                     deflation = options->algorithm == MMCL_ICA_FASTICA_DEFLATION;
     mmcl__operation          operation;
-    mmcl__begin(&operation, fit->context, solvers[options->algorithm].name, deflation ? rows->k : options->max_iterations);
-    mmcl__ica_problem problem = {.options = options, .operation = &operation, .w = w};
+    mmcl__begin(&operation, rows->context, solvers[options->algorithm].name, deflation ? rows->k : options->max_iterations);
+    problem->operation = &operation;
+    return mmcl__end(&operation, solvers[options->algorithm].solve(problem, rows));
+}
+
+static mmcl_status solve_ica(struct fit *fit, mmcl__step *step, mmcl__ica_rows *rows, double *w)
+{
+    const mmcl_step_options *options = &step->options;
+    mmcl__ica_problem        problem = {.options = options, .w = w};
     fill_start(options, rows->k, w);
-    mmcl_status status = mmcl__end(&operation, solvers[options->algorithm].solve(&problem, rows));
-    if (status != MMCL_OK)
-        return status;
+    MMCL__TRY(mmcl__ica_solve(&problem, rows));
     step->info.iterations     = problem.iterations;
     step->info.stop           = problem.stop;
     step->info.residual       = problem.residual;

@@ -71,6 +71,9 @@ mmcl_status mmcl__fastica_symmetric(mmcl__ica_problem *problem, mmcl__ica_rows *
 mmcl_status mmcl__fastica_deflation(mmcl__ica_problem *problem, mmcl__ica_rows *rows);
 mmcl_status mmcl__picard(mmcl__ica_problem *problem, mmcl__ica_rows *rows);
 
+/* By the solver that the options name, as an operation of its own. */
+mmcl_status mmcl__ica_solve(mmcl__ica_problem *problem, mmcl__ica_rows *rows);
+
 /*
  * Residual and kinds of the components at the final W, from a pass of its own: max |G - G^T| / 2, the rows of G turned for which
  * mean psi' < mean psi(y) y, which is 0 at the fixed points of both FastICA and Picard-O. `g` [k, k] is scratch.

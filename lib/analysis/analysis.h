@@ -1,0 +1,39 @@
+/* Stability of components over repeated ICA. Data flow: runs -> maps -> similarities -> clusters. Owner of struct mmcl_stability. */
+#ifndef MMCL_ANALYSIS_ANALYSIS_H
+#define MMCL_ANALYSIS_ANALYSIS_H
+
+#include "transform/ica.h"
+#include "transform/moments.h"
+
+#include <mmcl/analysis.h>
+
+#define MMCL__MOST_ITEMS ((size_t) 16384)
+
+struct mmcl_stability {
+    mmcl_context          *context;
+    mmcl_stability_options options; /* resolved; step points at `step` */
+    mmcl_step_options      step;    /* resolved; start is NULL */
+    mmcl_stability_info    info;
+    size_t                 runs, k, cols, items; /* items = runs k */
+    double                *mean;    /* [cols] */
+    double                *maps;    /* [items, cols]: item r k + i is component i of run r */
+    uint32_t              *cluster; /* [items] by descending index */
+    uint32_t              *centre;  /* [k] item that is the cluster's centrotype */
+    uint64_t              *size;    /* [k] */
+    double                *index;   /* [k] */
+};
+
+/* `options` are imported, with a step that has been resolved. */
+mmcl_status mmcl__stability_create(mmcl_stability **out, mmcl_context *context, const mmcl__rows *rows,
+                                   const mmcl_stability_options *options, const mmcl_step_options *step);
+void        mmcl__stability_destroy(mmcl_stability *stability);
+mmcl_status mmcl__stability_transform(const mmcl_stability *stability, double least, mmcl_transform **out);
+
+/*
+ * Average linkage of n items by similarity [n, n], which it overwrites (its diagonal is not looked at), down to `wanted` clusters; label [n]
+ * = 0 ... wanted - 1, in the order of their first items. Chains of nearest neighbours (Murtagh 1983) find the merges in O(n^2), which
+ * are then taken from the most similar on; ties go to the first. Allocates O(n).
+ */
+mmcl_status mmcl__average_linkage(mmcl_context *context, size_t n, float *similarity, size_t wanted, uint32_t *label);
+
+#endif

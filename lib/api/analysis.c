@@ -1,0 +1,116 @@
+/* Edge of analysis.h: validate, import options, call. */
+#include "analysis/analysis.h"
+
+#include <string.h>
+
+#define STEP_V1 MMCL__V1(mmcl_step_options, lbfgs_memory)
+
+/* Resolved as a chain would have it: Picard to 1e-4 where the caller gives no step. */
+static mmcl_status resolve_step(mmcl_context *context, const mmcl_step_options *given, mmcl_step_options *out)
+{
+    mmcl_step_options ours = {.struct_size = sizeof ours, .kind = MMCL_STEP_ICA, .algorithm = MMCL_ICA_PICARD, .tolerance = 1e-4};
+    mmcl_transform   *chain;
+    if (given != NULL)
+        MMCL__TRY(mmcl__import(context, &ours, sizeof ours, STEP_V1, given, "mmcl_step_options"));
+    if (ours.kind != MMCL_STEP_ICA)
+        return mmcl__fail(context, MMCL_E_INVAL, "step: kind %d, expected an ICA step", (int) ours.kind);
+    ours.start = NULL;
+    MMCL__TRY(mmcl__transform_create(&chain, context));
+    mmcl_status status = mmcl__transform_add(chain, &ours);
+    if (status == MMCL_OK)
+        *out = chain->steps[0].options;
+    mmcl__transform_destroy(chain);
+    return status;
+}
+
+static mmcl_status check_options(mmcl_context *context, mmcl_stability_options *options)
+{
+    if (options->runs == 0)
+        options->runs = 20;
+    if (options->runs < 2 || options->runs > MMCL__MOST_ITEMS)
+        return mmcl__fail(context, MMCL_E_INVAL, "runs: %llu, expected 2 to %zu", (unsigned long long) options->runs, MMCL__MOST_ITEMS);
+    if (options->bootstrap > 1)
+        return mmcl__fail(context, MMCL_E_INVAL, "bootstrap: %u, expected 0 or 1", options->bootstrap);
+    return MMCL_OK;
+}
+
+mmcl_status mmcl_stability_create(mmcl_stability **out, mmcl_context *context, const mmcl_matrix *parts, size_t n_parts,
+                                  const mmcl_stability_options *options)
+{
+    mmcl_stability_options ours;
+    mmcl_step_options      step;
+    mmcl__rows             rows;
+    if (out == NULL || context == NULL)
+        return MMCL_E_INVAL;
+    *out = NULL;
+    MMCL__TRY(mmcl__import(context, &ours, sizeof ours, MMCL__V1(mmcl_stability_options, reserved), options, "mmcl_stability_options"));
+    MMCL__TRY(check_options(context, &ours));
+    MMCL__TRY(resolve_step(context, ours.step, &step));
+    MMCL__TRY(mmcl__rows_open(context, &rows, parts, n_parts, "parts"));
+    mmcl_status status = rows.rows == 0 ? mmcl__fail(context, MMCL_E_INVAL, "parts: no rows, expected at least one")
+                                        : mmcl__stability_create(out, context, &rows, &ours, &step);
+    mmcl__rows_close(context, &rows);
+    return status;
+}
+
+void mmcl_stability_destroy(mmcl_stability *stability)
+{
+    mmcl__stability_destroy(stability);
+}
+
+mmcl_status mmcl_stability_get_info(const mmcl_stability *stability, mmcl_stability_info *out)
+{
+    if (stability == NULL || out == NULL)
+        return MMCL_E_INVAL;
+    return mmcl__export(NULL, out, &stability->info, sizeof stability->info, MMCL__V1(mmcl_stability_info, seconds), "mmcl_stability_info");
+}
+
+static size_t count_of(const mmcl_stability *s, mmcl_stability_field_kind field)
+{
+    switch (field) {
+    case MMCL_STABILITY_INDEX:
+    case MMCL_STABILITY_SIZE:    return s->k;
+    case MMCL_STABILITY_MATRIX:  return s->k * s->cols;
+    case MMCL_STABILITY_MEAN:    return s->cols;
+    case MMCL_STABILITY_CLUSTER: return s->items;
+    default:                     return 0;
+    }
+}
+
+static void copy_field(const mmcl_stability *s, mmcl_stability_field_kind field, size_t count, double *out)
+{
+    if (field == MMCL_STABILITY_INDEX || field == MMCL_STABILITY_MEAN)
+        memcpy(out, field == MMCL_STABILITY_INDEX ? s->index : s->mean, count * sizeof *out);
+    for (size_t i = 0; i < count && field == MMCL_STABILITY_SIZE; i++)
+        out[i] = (double) s->size[i];
+    for (size_t i = 0; i < count && field == MMCL_STABILITY_CLUSTER; i++)
+        out[i] = s->cluster[i];
+    for (size_t c = 0; c < s->k && field == MMCL_STABILITY_MATRIX; c++)
+        memcpy(out + c * s->cols, s->maps + s->centre[c] * s->cols, s->cols * sizeof *out);
+}
+
+mmcl_status mmcl_stability_field(const mmcl_stability *stability, mmcl_stability_field_kind field, double *out, size_t capacity,
+                                 size_t *needed)
+{
+    if (stability == NULL)
+        return MMCL_E_INVAL;
+    size_t count = count_of(stability, field);
+    if (count == 0)
+        return MMCL_E_INVAL;
+    if (needed != NULL)
+        *needed = count;
+    if (capacity == 0)
+        return MMCL_OK;
+    if (out == NULL || capacity < count)
+        return MMCL_E_INVAL;
+    copy_field(stability, field, count, out);
+    return MMCL_OK;
+}
+
+mmcl_status mmcl_stability_transform(const mmcl_stability *stability, double least, mmcl_transform **out)
+{
+    if (out == NULL)
+        return MMCL_E_INVAL;
+    *out = NULL;
+    return stability == NULL ? MMCL_E_INVAL : mmcl__stability_transform(stability, least, out);
+}

@@ -1,0 +1,31 @@
+#include "harness.h"
+
+#include <string.h>
+
+static mmcl_status stability(world *w, const char *argument)
+{
+    const mmcl_matrix            parts[] = {fixture_rows(0), fixture_read(w, 1)};
+    const mmcl_step_options      step    = {.struct_size = sizeof step, .kind = MMCL_STEP_ICA, .components = 3, .max_iterations = 5};
+    const mmcl_stability_options options = {
+        .struct_size = sizeof options, .step = &step, .runs = 3, .bootstrap = strcmp(argument, "bootstrap") == 0};
+    mmcl_stability     *stability = NULL;
+    mmcl_transform     *transform = NULL;
+    mmcl_stability_info info      = {.struct_size = sizeof info};
+    double              index[3];
+    mmcl_status         status;
+    TRY(w, CALL(mmcl_stability_create)(&stability, w->context, parts, 2, &options));
+    TRY(w, CALL(mmcl_stability_get_info)(stability, &info));
+    TRY(w, CALL(mmcl_stability_field)(stability, MMCL_STABILITY_INDEX, index, 3, NULL));
+    harness_note(w, index, sizeof index);
+    TRY(w, CALL(mmcl_stability_transform)(stability, -2, &transform));
+end:
+    CALL(mmcl_transform_destroy)(transform);
+    CALL(mmcl_stability_destroy)(stability);
+    return status;
+}
+
+const scenario scenarios_analysis[] = {
+    {"stability over starts", stability, "starts"},
+    {"stability over resampled rows", stability, "bootstrap"},
+    {0},
+};

@@ -1,0 +1,223 @@
+#include <mmcl/mmcl.h>
+
+#include "analysis/analysis.h"
+#include "core/rng.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static mmcl_context *context;
+
+static void setup(void)
+{
+    ck_assert_int_eq(mmcl_context_create(&context, NULL), MMCL_OK);
+}
+
+static void teardown(void)
+{
+    mmcl_context_destroy(context);
+}
+
+#define OK(call) ck_assert_msg((call) == MMCL_OK, "%s: %s", #call, mmcl_context_message(context))
+
+/* --------------------------------------------------------------------------------------------------------- linkage --- */
+
+enum { MOST = 60 };
+
+/* Merges the two most similar clusters, by the mean over all pairs of their items, until `wanted` are left. */
+static void naive_linkage(size_t n, const float *similarity, size_t wanted, uint32_t *label)
+{
+    for (size_t i = 0; i < n; i++)
+        label[i] = (uint32_t) i;
+    for (size_t left = n; left > wanted; left--) {
+        double   best = -1;
+        uint32_t a = 0, b = 0;
+        for (uint32_t p = 0; p < n; p++)
+            for (uint32_t q = p + 1; q < n; q++) {
+                double sum = 0, count = 0;
+                for (size_t i = 0; i < n; i++)
+                    for (size_t j = 0; j < n; j++)
+                        if (label[i] == p && label[j] == q)
+                            sum += (double) similarity[i * n + j], count++;
+                if (count > 0 && sum / count > best)
+                    best = sum / count, a = p, b = q;
+            }
+        for (size_t i = 0; i < n; i++)
+            if (label[i] == b)
+                label[i] = a;
+    }
+}
+
+START_TEST(linkage_equals_its_definition)
+{
+    mmcl__numpy_rng rng;
+    mmcl__numpy_seed(&rng, 4);
+    for (size_t n = 2; n <= MOST; n += 1 + n / 4)
+        for (size_t wanted = 1; wanted <= n; wanted += 1 + wanted / 2) {
+            float    similarity[MOST * MOST], worn[MOST * MOST];
+            uint32_t label[MOST], expected[MOST];
+            for (size_t i = 0; i < n; i++)
+                for (size_t j = 0; j <= i; j++)
+                    similarity[i * n + j] = similarity[j * n + i] = (float) mmcl__numpy_uniform(&rng);
+            memcpy(worn, similarity, n * n * sizeof *worn);
+            OK(mmcl__average_linkage(context, n, worn, wanted, label));
+            naive_linkage(n, similarity, wanted, expected);
+            for (size_t i = 0; i < n; i++) {
+                ck_assert_uint_lt(label[i], wanted);
+                for (size_t j = 0; j < n; j++)
+                    ck_assert_msg((label[i] == label[j]) == (expected[i] == expected[j]), "%zu items, %zu clusters: %zu and %zu", n, wanted, i, j);
+            }
+        }
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------------------------- stability --- */
+
+enum { N = 4000, D = 8, SOURCES = 5 };
+
+static double rows[N * D], sources[N * D];
+
+/* Five Laplace or uniform sources and three normal ones, mixed. */
+static mmcl_matrix mixed_rows(void)
+{
+    mmcl__numpy_rng rng;
+    double          mixing[D * D];
+    mmcl__numpy_seed(&rng, 11);
+    for (size_t i = 0; i < D * D; i++)
+        mixing[i] = mmcl__numpy_normal(&rng);
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = 0; j < D; j++) {
+            double u = 2 * mmcl__numpy_uniform(&rng) - 1, normal = mmcl__numpy_normal(&rng);
+            sources[i * D + j] = j >= SOURCES ? normal : j % 2 == 0 ? copysign(log1p(-fabs(u)), u) : u;
+        }
+    for (size_t i = 0; i < N; i++)
+        for (size_t c = 0; c < D; c++) {
+            rows[i * D + c] = 3;
+            for (size_t j = 0; j < D; j++)
+                rows[i * D + c] += sources[i * D + j] * mixing[j * D + c];
+        }
+    return (mmcl_matrix){.data = rows, .rows = N, .cols = D, .dtype = MMCL_F64};
+}
+
+static mmcl_stability *analyse(const mmcl_matrix *matrix, mmcl_ica_algorithm algorithm, uint32_t bootstrap, double index[D], double size[D])
+{
+    mmcl_stability              *stability;
+    const mmcl_step_options      step    = {.struct_size = sizeof step, .kind = MMCL_STEP_ICA, .algorithm = algorithm,
+                                            .tolerance = 1e-5, .max_iterations = 300};
+    const mmcl_stability_options options = {.struct_size = sizeof options, .step = &step, .runs = 8, .seed = 3, .bootstrap = bootstrap};
+    mmcl_stability_info          info    = {.struct_size = sizeof info};
+    OK(mmcl_stability_create(&stability, context, matrix, 1, &options));
+    OK(mmcl_stability_get_info(stability, &info));
+    ck_assert(info.rows == N && info.inputs == D && info.components == D && info.runs == 8);
+    OK(mmcl_stability_field(stability, MMCL_STABILITY_INDEX, index, D, NULL));
+    OK(mmcl_stability_field(stability, MMCL_STABILITY_SIZE, size, D, NULL));
+    return stability;
+}
+
+/* Every start finds the sources that are not normal, and resampled rows move only the normal ones. */
+START_TEST(sources_are_stable_and_noise_is_not)
+{
+    mmcl_matrix matrix = mixed_rows();
+    for (mmcl_ica_algorithm algorithm = MMCL_ICA_FASTICA; algorithm <= MMCL_ICA_PICARD; algorithm += MMCL_ICA_PICARD) {
+        double          index[D], size[D];
+        mmcl_transform *transform;
+        float          *codes = malloc(N * SOURCES * sizeof *codes);
+        mmcl_stability *stability = analyse(&matrix, algorithm, 1, index, size);
+        for (size_t c = 0; c < D; c++) {
+            ck_assert_msg(c < SOURCES ? index[c] > 0.9 : index[c] < 0.75, "component %zu: index %g", c, index[c]);
+            ck_assert(c == 0 || index[c] <= index[c - 1]);
+            ck_assert(c >= SOURCES || size[c] == 8);
+        }
+        OK(mmcl_stability_transform(stability, 0.9, &transform));
+        mmcl_stability_destroy(stability);
+        OK(mmcl_transform_apply(transform, &matrix, codes, 0));
+        const mmcl_matrix  coded = {.data = codes, .rows = N, .cols = SOURCES};
+        const mmcl_matrix  truth = {.data = sources, .rows = N, .cols = SOURCES, .row_stride = D, .dtype = MMCL_F64};
+        mmcl_metric_result mcc = {.struct_size = sizeof mcc};
+        OK(mmcl_metric_evaluate(context, MMCL_METRIC_MCC, &coded, &truth, NULL, &mcc, NULL));
+        ck_assert_double_gt(mcc.value, 0.99);
+        mmcl_transform_destroy(transform);
+        free(codes);
+    }
+}
+END_TEST
+
+/* Without resampling, starts alone: the same again from the same seed, and for another number of threads. */
+START_TEST(same_seed_same_bits)
+{
+    mmcl_matrix   matrix = mixed_rows();
+    mmcl_context *first = context, *threaded;
+    double        index[2][D], size[2][D], cluster[2][8 * D], maps[2][D * D];
+    OK(mmcl_context_create(&threaded, &(mmcl_context_options){.struct_size = sizeof(mmcl_context_options), .threads = 3}));
+    for (int i = 0; i < 2; i++) {
+        context = i == 0 ? first : threaded;
+        mmcl_stability *stability = analyse(&matrix, MMCL_ICA_FASTICA, 0, index[i], size[i]);
+        size_t          needed;
+        OK(mmcl_stability_field(stability, MMCL_STABILITY_CLUSTER, NULL, 0, &needed));
+        ck_assert_uint_eq(needed, 8 * D);
+        OK(mmcl_stability_field(stability, MMCL_STABILITY_CLUSTER, cluster[i], needed, NULL));
+        OK(mmcl_stability_field(stability, MMCL_STABILITY_MATRIX, maps[i], D * D, NULL));
+        for (size_t j = 0; j < needed; j++)
+            ck_assert(cluster[i][j] >= 0 && cluster[i][j] < D);
+        mmcl_stability_destroy(stability);
+    }
+    context = first;
+    mmcl_context_destroy(threaded);
+    ck_assert(memcmp(index[0], index[1], sizeof *index) == 0 && memcmp(cluster[0], cluster[1], sizeof *cluster) == 0);
+    ck_assert(memcmp(maps[0], maps[1], sizeof *maps) == 0);
+}
+END_TEST
+
+static void refused(mmcl_status want, const char *words, mmcl_stability_options options, size_t n_rows, const mmcl_step_options *step)
+{
+    mmcl_matrix     matrix    = mixed_rows();
+    mmcl_stability *stability = (mmcl_stability *) &matrix;
+    matrix.rows               = n_rows;
+    options.struct_size       = sizeof options;
+    options.step              = step;
+    ck_assert_int_eq(mmcl_stability_create(&stability, context, &matrix, 1, &options), want);
+    ck_assert_msg(strstr(mmcl_context_message(context), words) != NULL, "%s", mmcl_context_message(context));
+    ck_assert_ptr_null(stability);
+}
+
+START_TEST(bad_input_is_named)
+{
+    const mmcl_step_options whiten = {.struct_size = sizeof whiten, .kind = MMCL_STEP_WHITEN},
+                            many   = {.struct_size = sizeof many, .kind = MMCL_STEP_ICA, .components = D + 1};
+    refused(MMCL_E_INVAL, "runs: 1, expected 2", (mmcl_stability_options){.runs = 1}, N, NULL);
+    refused(MMCL_E_INVAL, "bootstrap: 2", (mmcl_stability_options){.bootstrap = 2}, N, NULL);
+    refused(MMCL_E_INVAL, "kind 4, expected an ICA step", (mmcl_stability_options){0}, N, &whiten);
+    refused(MMCL_E_INVAL, "9 components of 8 columns", (mmcl_stability_options){0}, N, &many);
+    refused(MMCL_E_INVAL, "runs: 3000 times 8 components", (mmcl_stability_options){.runs = 3000}, N, NULL);
+    refused(MMCL_E_INVAL, "no rows", (mmcl_stability_options){0}, 0, NULL);
+    double          index[D], size[D];
+    mmcl_matrix     matrix    = mixed_rows();
+    mmcl_stability *stability = analyse(&matrix, MMCL_ICA_PICARD, 0, index, size);
+    mmcl_transform *transform;
+    ck_assert_int_eq(mmcl_stability_transform(stability, 1.5, &transform), MMCL_E_INVAL);
+    ck_assert_msg(strstr(mmcl_context_message(context), "least: 1.5") != NULL, "%s", mmcl_context_message(context));
+    ck_assert_int_eq(mmcl_stability_field(stability, 77, index, D, NULL), MMCL_E_INVAL);
+    ck_assert_int_eq(mmcl_stability_field(stability, MMCL_STABILITY_INDEX, index, D - 1, NULL), MMCL_E_INVAL);
+    mmcl_stability_destroy(stability);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("analysis");
+    TCase *tests = tcase_create("analysis");
+    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, linkage_equals_its_definition);
+    tcase_add_test(tests, sources_are_stable_and_noise_is_not);
+    tcase_add_test(tests, same_seed_same_bits);
+    tcase_add_test(tests, bad_input_is_named);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

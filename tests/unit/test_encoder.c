@@ -30,8 +30,8 @@ static void fill(float *values, size_t n, uint64_t seed, double scale)
 static void near(const float *a, const float *b, size_t n, double tolerance)
 {
     for (size_t i = 0; i < n; i++)
-        ck_assert_msg(fabs((double) a[i] - b[i]) <= tolerance * (1 + fabs((double) b[i])), "[%zu] %g, expected %g", i, (double) a[i],
-                      (double) b[i]);
+        if (!(fabs((double) a[i] - b[i]) <= tolerance * (1 + fabs((double) b[i])))) /* an assertion for each would take longer than the rest */
+            ck_abort_msg("[%zu] %g, expected %g", i, (double) a[i], (double) b[i]);
 }
 
 START_TEST(kernels_equal_reference)
@@ -293,7 +293,7 @@ START_TEST(gradients_equal_difference_quotients)
                     ck_assert_ok(mmcl_encoder_set_input(encoder, mean, matrix));
                 else
                     ck_assert_fails(mmcl_encoder_set_input(encoder, mean, matrix), MMCL_E_STATE, "input_map");
-                check_gradients(encoder, 9, !options.learn_geometry);
+                check_gradients(encoder, 5, !options.learn_geometry);
                 mmcl_encoder_destroy(encoder);
             }
 }

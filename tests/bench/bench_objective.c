@@ -1,7 +1,7 @@
 /*
  * Times loss and gradients of the symmetric contrastive objective: bench_objective KIND N D [REPEATS [THREADS [CACHE_MB]]], KIND one of
  * dot, cosine, squared, l1 and siglip; or the yardstick, bench_objective sgemm N D [REPEATS [THREADS]]: each thread by itself computes
- * products of [N, D] by [D, N], 20 in a repeat. One JSON line with the best repeat; a peer for the same work prints a like one.
+ * products of [N, D] by [D, N], 200 in a repeat. One JSON line with the best repeat; a peer for the same work prints a like one.
  */
 #include <mmcl/mmcl.h>
 
@@ -56,7 +56,7 @@ static int usage(void)
     return 2;
 }
 
-enum { PRODUCTS = 20, MOST_THREADS = 64 };
+enum { PRODUCTS = 200, MOST_THREADS = 64 };
 
 typedef struct products {
     size_t n, d;

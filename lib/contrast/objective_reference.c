@@ -27,30 +27,49 @@ static double exponent(const mmcl_objective_options *options)
     return options->similarity == MMCL_SIMILARITY_SQUARED_L2 ? 2 : options->similarity == MMCL_SIMILARITY_L1 ? 1 : options->exponent;
 }
 
+/* v^p for v >= 0; pow would take most of the time of the tests. */
+static double power(double v, double p)
+{
+    double product = 1;
+    if (p != floor(p))
+        return pow(v, p);
+    for (int i = 0; i < (int) p; i++)
+        product *= v;
+    return product;
+}
+
 static double similarity(const batch *b, size_t i, size_t j)
 {
     const float *x = b->x + i * b->d, *t = b->t + j * b->d;
-    double       sum = 0;
+    double       sum = 0, p = exponent(b->options);
     bool         distance = b->options->similarity > MMCL_SIMILARITY_COSINE;
     for (size_t k = 0; k < b->d; k++)
-        sum += distance ? -pow(fabs((double) x[k] - t[k]), exponent(b->options)) : (double) x[k] * t[k];
+        sum += distance ? -power(fabs((double) x[k] - t[k]), p) : (double) x[k] * t[k];
     return b->options->similarity == MMCL_SIMILARITY_COSINE ? sum / (norm(x, b->d) * norm(t, b->d)) : sum;
 }
 
-/* da [d] += g times the derivative of the similarity of a and c by a. */
-static void descend(const batch *b, double g, const float *a, const float *c, double *da)
+/* da, dc [d] += g times the derivatives of the similarity of a and c. */
+static void descend(const batch *b, double g, const float *a, const float *c, double *da, double *dc)
 {
-    double p = exponent(b->options), size_a = norm(a, b->d), size_c = norm(c, b->d), cosine = 0;
-    for (size_t k = 0; k < b->d; k++)
-        cosine += a[k] / size_a * (c[k] / size_c);
+    double p = exponent(b->options), size_a = 1, size_c = 1, cosine = 0;
+    if (b->options->similarity == MMCL_SIMILARITY_COSINE) {
+        size_a = norm(a, b->d);
+        size_c = norm(c, b->d);
+        for (size_t k = 0; k < b->d; k++)
+            cosine += a[k] / size_a * (c[k] / size_c);
+    }
     for (size_t k = 0; k < b->d; k++) {
-        double v = (double) a[k] - c[k];
-        if (b->options->similarity == MMCL_SIMILARITY_DOT)
+        double v = (double) a[k] - c[k], slope = v == 0 ? 0 : g * p * power(fabs(v), p - 1) * (v > 0 ? 1 : -1);
+        if (b->options->similarity == MMCL_SIMILARITY_DOT) {
             da[k] += g * c[k];
-        else if (b->options->similarity == MMCL_SIMILARITY_COSINE)
+            dc[k] += g * a[k];
+        } else if (b->options->similarity == MMCL_SIMILARITY_COSINE) {
             da[k] += g * (c[k] / size_c - cosine * a[k] / size_a) / size_a;
-        else if (v != 0)
-            da[k] -= g * p * pow(fabs(v), p - 1) * (v > 0 ? 1 : -1);
+            dc[k] += g * (a[k] / size_a - cosine * c[k] / size_c) / size_c;
+        } else {
+            da[k] -= slope;
+            dc[k] += slope;
+        }
     }
 }
 
@@ -134,8 +153,7 @@ static void evaluate(const batch *b, double weight_x, double weight_t, double *d
             double g = b->g[i * n + j];
             result->dbias += b->options->loss == MMCL_LOSS_SIGLIP ? g : 0;
             result->dlog_scale += g * (b->s[i * n + j] - b->bias);
-            descend(b, b->scale * g, b->x + i * b->d, b->t + j * b->d, dx + i * b->d);
-            descend(b, b->scale * g, b->t + j * b->d, b->x + i * b->d, dt + j * b->d);
+            descend(b, b->scale * g, b->x + i * b->d, b->t + j * b->d, dx + i * b->d, dt + j * b->d);
         }
 }
 

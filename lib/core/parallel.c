@@ -1,19 +1,25 @@
 /* Threads: the library's own pool or the host's executor, and the fixed split of work that keeps results independent of both. */
+#define _GNU_SOURCE /* sched_getaffinity */
 #include "core/core.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
 
+/*
+ * A round is announced by one word: how many threads take part in its low half, 0 when the pool ends, and a count of the rounds
+ * in its high half. Who takes part may read the task until it has returned, since the next round waits for it.
+ */
 struct mmcl__pool {
-    pthread_mutex_t mutex;
-    pthread_cond_t  work, done;
-    void          (*task)(void *, uint32_t);
-    void           *argument;
-    uint64_t        round;   /* counts the calls of mmcl__pool_run */
-    uint32_t        wanted;  /* workers that take part in this round */
-    uint32_t        running; /* of those, how many have not returned */
-    uint32_t        threads; /* the caller's among them */
-    uint32_t        started;
-    bool            stop;
+    pthread_mutex_t  mutex; /* only of those who sleep, and who wakes them */
+    pthread_cond_t   work, done;
+    void           (*task)(void *, uint32_t);
+    void            *argument;
+    _Atomic uint64_t round;
+    _Atomic uint32_t running; /* workers of this round that have not returned */
+    uint32_t         threads; /* the caller's among them */
+    uint32_t         started;
+    bool             spins;
     struct worker {
         mmcl__pool *pool;
         pthread_t   thread;
@@ -24,28 +30,96 @@ struct mmcl__pool {
 /* Tasks use up to 450 KiB; the host's thread-local storage and the runtime of a sanitizer come out of the same piece. */
 #define STACK_BYTES ((size_t) 2 << 20)
 
+/* The rounds of a small step follow within this time; being put to sleep and woken for each would take as long as the work. */
+#define SPIN_SECONDS 50e-6
+#define SPIN_PAUSES 32 /* between two looks at the clock */
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Waits until `ready`, but not for long: the caller looks again under the mutex. */
+static void spin(mmcl__pool *pool, bool (*ready)(mmcl__pool *, uint64_t), uint64_t seen)
+{
+    if (!pool->spins || ready(pool, seen))
+        return;
+    for (double end = mmcl__seconds() + SPIN_SECONDS; mmcl__seconds() < end;)
+        for (int i = 0; i < SPIN_PAUSES; i++) {
+            relax();
+            if (ready(pool, seen))
+                return;
+        }
+}
+
+static bool has_begun(mmcl__pool *pool, uint64_t seen)
+{
+    return atomic_load_explicit(&pool->round, memory_order_acquire) != seen;
+}
+
+static bool has_ended(mmcl__pool *pool, uint64_t unused)
+{
+    (void) unused;
+    return atomic_load_explicit(&pool->running, memory_order_acquire) == 0;
+}
+
+static void wait_until(mmcl__pool *pool, pthread_cond_t *condition, bool (*ready)(mmcl__pool *, uint64_t), uint64_t seen)
+{
+    spin(pool, ready, seen);
+    if (ready(pool, seen))
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    while (!ready(pool, seen))
+        pthread_cond_wait(condition, &pool->mutex);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+/* The next round, in which `wanted` threads take part. */
+static void announce(mmcl__pool *pool, uint32_t wanted)
+{
+    uint64_t count = (atomic_load_explicit(&pool->round, memory_order_relaxed) >> 32) + 1;
+    pthread_mutex_lock(&pool->mutex);
+    atomic_store_explicit(&pool->round, count << 32 | wanted, memory_order_release);
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
 static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
     mmcl__pool    *pool   = worker->pool;
     uint64_t       round  = 0;
-    pthread_mutex_lock(&pool->mutex);
     for (;;) {
-        while (!pool->stop && pool->round == round)
-            pthread_cond_wait(&pool->work, &pool->mutex);
-        if (pool->stop)
-            break;
-        round = pool->round;
-        if (worker->index >= pool->wanted)
+        wait_until(pool, &pool->work, has_begun, round);
+        round = atomic_load_explicit(&pool->round, memory_order_acquire);
+        uint32_t wanted = (uint32_t) round;
+        if (wanted == 0)
+            return NULL;
+        if (worker->index >= wanted)
             continue;
-        pthread_mutex_unlock(&pool->mutex);
         pool->task(pool->argument, worker->index);
-        pthread_mutex_lock(&pool->mutex);
-        if (--pool->running == 0)
+        if (atomic_fetch_sub_explicit(&pool->running, 1, memory_order_acq_rel) == 1) {
+            pthread_mutex_lock(&pool->mutex);
             pthread_cond_signal(&pool->done);
+            pthread_mutex_unlock(&pool->mutex);
+        }
     }
-    pthread_mutex_unlock(&pool->mutex);
-    return NULL;
+}
+
+/* Threads that wait awake must not keep those from a core that work. */
+static bool has_cores(uint32_t threads)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+#ifdef CPU_COUNT
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        cores = CPU_COUNT(&set);
+#endif
+    return cores >= (long) threads;
 }
 
 static size_t pool_bytes(uint32_t threads)
@@ -59,6 +133,7 @@ mmcl_status mmcl__pool_create(mmcl__pool **out, mmcl_context *context, uint32_t 
     if (pool == NULL)
         return MMCL_E_NOMEM;
     pool->threads = threads;
+    pool->spins   = has_cores(threads);
     pool->started = 1; /* worker 0 is whoever calls */
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->work, NULL);
@@ -85,10 +160,7 @@ void mmcl__pool_destroy(mmcl__pool *pool, mmcl_context *context)
 {
     if (pool == NULL)
         return;
-    pthread_mutex_lock(&pool->mutex);
-    pool->stop = true;
-    pthread_cond_broadcast(&pool->work);
-    pthread_mutex_unlock(&pool->mutex);
+    announce(pool, 0);
     for (uint32_t i = 1; i < pool->started; i++)
         pthread_join(pool->worker[i].thread, NULL);
     pthread_cond_destroy(&pool->work);
@@ -104,19 +176,12 @@ uint32_t mmcl__pool_threads(const mmcl__pool *pool)
 
 void mmcl__pool_run(mmcl__pool *pool, uint32_t n, void (*task)(void *, uint32_t), void *argument)
 {
-    pthread_mutex_lock(&pool->mutex);
     pool->task     = task;
     pool->argument = argument;
-    pool->wanted   = n;
-    pool->running  = n - 1;
-    pool->round++;
-    pthread_cond_broadcast(&pool->work);
-    pthread_mutex_unlock(&pool->mutex);
+    atomic_store_explicit(&pool->running, n - 1, memory_order_relaxed);
+    announce(pool, n);
     task(argument, 0);
-    pthread_mutex_lock(&pool->mutex);
-    while (pool->running > 0)
-        pthread_cond_wait(&pool->done, &pool->mutex);
-    pthread_mutex_unlock(&pool->mutex);
+    wait_until(pool, &pool->done, has_ended, 0);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- tasks --- */

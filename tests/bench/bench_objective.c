@@ -1,10 +1,11 @@
 /*
  * Times loss and gradients of the symmetric contrastive objective: bench_objective KIND N D [REPEATS [THREADS [CACHE_MB]]], KIND one of
- * dot, cosine, squared, l1, siglip and sgemm, which times two independent single-threaded products of tile size instead. One JSON line;
- * a peer for the same work prints a like one. Build it beside an optimised library:
- *   cc -O2 -Iinclude -Ilib tests/bench/bench_objective.c BUILD/lib/libmmcl.a -lopenblas -lz -lm -lpthread
+ * dot, cosine, squared, l1 and siglip; or the yardstick, bench_objective sgemm N D [REPEATS [THREADS]]: each thread by itself computes
+ * products of [N, D] by [D, N], 200 in a repeat. One JSON line with the best repeat; a peer for the same work prints a like one.
  */
 #include <mmcl/mmcl.h>
+
+#include "linalg/blas.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -51,8 +52,46 @@ static float *rows_of(size_t n, size_t d, int unit)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: bench_objective dot|cosine|squared|l1|siglip N D [REPEATS [THREADS [CACHE_MB]]]\n");
+    fprintf(stderr, "usage: bench_objective dot|cosine|squared|l1|siglip|sgemm N D [REPEATS [THREADS [CACHE_MB]]]\n");
     return 2;
+}
+
+enum { PRODUCTS = 200, MOST_THREADS = 64 };
+
+typedef struct products {
+    size_t n, d;
+    float *a, *b, *c;
+} products;
+
+static void *multiply(void *argument)
+{
+    const products *p = argument;
+    for (int i = 0; i < PRODUCTS; i++)
+        mmcl__gemm_f32(false, false, p->n, p->n, p->d, 1, p->a, p->d, p->b, p->n, 0, p->c, p->n);
+    return NULL;
+}
+
+static int time_products(size_t n, size_t d, int repeats, uint32_t threads)
+{
+    pthread_t running[MOST_THREADS];
+    products  work[MOST_THREADS];
+    double    best = INFINITY, gigaflop = 2e-9 * PRODUCTS * threads * (double) n * (double) n * (double) d;
+    if (threads == 0 || threads > MOST_THREADS)
+        return usage();
+    for (uint32_t i = 0; i < threads; i++)
+        work[i] = (products){.n = n, .d = d, .a = rows_of(n, d, 1), .b = rows_of(d, n, 1), .c = rows_of(n, n, 0)};
+    mmcl__blas_enter(MMCL_BLAS_ONE_THREAD);
+    for (int k = 0; k <= repeats; k++) {
+        double began = now();
+        for (uint32_t i = 0; i < threads; i++)
+            pthread_create(&running[i], NULL, multiply, &work[i]);
+        for (uint32_t i = 0; i < threads; i++)
+            pthread_join(running[i], NULL);
+        best = fmin(best, now() - began);
+    }
+    mmcl__blas_leave(MMCL_BLAS_ONE_THREAD);
+    printf("{\"yardstick\": \"sgemm\", \"n\": %zu, \"d\": %zu, \"threads\": %u, \"gflops\": %.1f}\n", n, d, threads, gigaflop / best);
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -61,12 +100,15 @@ int main(int argc, char **argv)
     int               kind = 0;
     while (argc > 1 && kind < 5 && strcmp(argv[1], names[kind]) != 0)
         kind++;
-    if (argc < 4 || kind == 5)
+    int yardstick = argc > 1 && strcmp(argv[1], "sgemm") == 0;
+    if (argc < 4 || (kind == 5 && !yardstick))
         return usage();
     size_t   n = strtoul(argv[2], NULL, 10), d = strtoul(argv[3], NULL, 10);
     int      repeats = argc > 4 ? atoi(argv[4]) : 3;
     uint32_t threads = argc > 5 ? (uint32_t) atoi(argv[5]) : 2;
     uint64_t cache   = argc > 6 ? strtoull(argv[6], NULL, 10) << 20 : 0;
+    if (yardstick)
+        return time_products(n, d, repeats, threads);
 
     const mmcl_context_options   own = {.struct_size = sizeof own, .threads = threads};
     const mmcl_objective_options options = {.struct_size = sizeof options,

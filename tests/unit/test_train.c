@@ -165,9 +165,10 @@ START_TEST(steady_steps_allocate_nothing)
 {
     fixture          r, *run = &r;
     mmcl_memory_info first = {.struct_size = sizeof first}, last = first;
-    mmcl_trainer_options options = options_of(MMCL_OPTIMIZER_KFAC);
-    if (_i == 1)
-        options.cell = 32;
+    mmcl_trainer_options options = options_of(_i / 2 == 0 ? MMCL_OPTIMIZER_KFAC : MMCL_OPTIMIZER_ADAM);
+    options.cell    = _i % 2 == 1 ? 32 : 0;
+    options.clip    = 1;
+    options.average = 0.99;
     begin(run, 2, options);
     OK(mmcl_trainer_run(run->trainer, 1, NULL));
     OK(mmcl_context_memory(run->context, &first));
@@ -297,7 +298,7 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, training_recovers_the_latents, 0, 2);
     tcase_add_loop_test(tests, threads_and_interruptions_change_no_bit, 0, 3);
-    tcase_add_loop_test(tests, steady_steps_allocate_nothing, 0, 2);
+    tcase_add_loop_test(tests, steady_steps_allocate_nothing, 0, 4);
     tcase_add_test(tests, cells_are_a_partition_into_neighbours);
     tcase_add_test(tests, epochs_are_permutations);
     tcase_add_test(tests, a_loss_that_is_not_finite_keeps_the_last_state);

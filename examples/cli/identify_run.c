@@ -2,16 +2,15 @@
 #include "identify.h"
 
 #include "memory.h"
-#include "scores.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define JUDGED    8192  /* fresh rows: regressions are fitted on half of them */
+#define JUDGED     8192  /* fresh rows: regressions are fitted on half of them */
 #define STATISTICS 65536 /* rows for whitening and ICA */
-#define POINTS    24    /* of the curve */
-#define GAP       0.55  /* mean |f_x - f_t| of an output after a fold: near the optimum of L1 at scale 1 */
+#define POINTS     24    /* of the curve */
+#define GAP        0.55  /* mean |f_x - f_t| of an output after a fold: near the optimum of L1 at scale 1 */
 
 /* Streams of samples that training never sees: steps from the other end. */
 #define JUDGED_STEP     UINT64_MAX
@@ -19,6 +18,7 @@
 
 typedef struct work {
     cli_session         *session;
+    mmcl_context        *judge; /* metrics are wanted while the session's context trains */
     const identify_case *what;
     identify_run        *run;
     mmcl_model          *model;
@@ -54,23 +54,44 @@ static mmcl_status encode(const work *w, const mmcl_encoder *encoder, int side)
     return mmcl_encoder_forward(encoder, &rows, w->codes, 0);
 }
 
+/* Held out: half of the rows fit, the others judge. Below 0 by chance where nothing can be told; then 0. */
+static mmcl_status r2_of(const work *w, const mmcl_matrix *codes, const float *truth, size_t cols, double *out)
+{
+    const mmcl_matrix         factors = {.data = truth, .rows = JUDGED, .cols = cols};
+    const mmcl_metric_options options = {.struct_size = sizeof options, .holdout = 0.5, .seed = 1};
+    mmcl_metric_result        result  = {.struct_size = sizeof result};
+    *out = 0;
+    if (cols == 0)
+        return MMCL_OK;
+    mmcl_status status = mmcl_metric_evaluate(w->judge, MMCL_METRIC_R2, codes, &factors, &options, &result, NULL);
+    *out               = fmax(0, result.value);
+    return status;
+}
+
+/* Details may be NULL. */
+static mmcl_status mcc_of(const work *w, const mmcl_matrix *codes, int side, double *out, const mmcl_metric_details *details)
+{
+    const mmcl_matrix  factors = {.data = w->latents[side], .rows = JUDGED, .cols = (size_t) w->info.latent};
+    mmcl_metric_result result  = {.struct_size = sizeof result};
+    mmcl_status        status  = mmcl_metric_evaluate(w->judge, MMCL_METRIC_MCC, codes, &factors, NULL, &result, details);
+    *out                       = result.value;
+    return status;
+}
+
 static mmcl_status judge(const work *w, const mmcl_encoder *const encoders[2], identify_scores *out)
 {
-    size_t  d = (size_t) w->info.latent;
-    double *correlations = memory_array(d * d, sizeof *correlations);
-    for (int side = 0; side < 2; side++) {
-        mmcl_status status = encode(w, encoders[side], side);
-        if (status != MMCL_OK) {
-            free(correlations);
-            return status;
-        }
-        scores_correlations(JUDGED, w->codes, d, w->latents[side], d, correlations);
-        out->r2[side]      = fmax(0, scores_r2(JUDGED, w->codes, d, w->latents[side], d));
-        out->mcc[side]     = scores_mcc(d, correlations, NULL);
-        out->leakage[side] = fmax(0, scores_r2(JUDGED, w->codes, d, w->privates[side], private_of(w, side)));
+    const mmcl_matrix codes  = {.data = w->codes, .rows = JUDGED, .cols = (size_t) w->info.latent};
+    mmcl_status       status = MMCL_OK;
+    for (int side = 0; side < 2 && status == MMCL_OK; side++) {
+        status = encode(w, encoders[side], side);
+        if (status == MMCL_OK)
+            status = r2_of(w, &codes, w->latents[side], (size_t) w->info.latent, &out->r2[side]);
+        if (status == MMCL_OK)
+            status = r2_of(w, &codes, w->privates[side], private_of(w, side), &out->leakage[side]);
+        if (status == MMCL_OK)
+            status = mcc_of(w, &codes, side, &out->mcc[side], NULL);
     }
-    free(correlations);
-    return MMCL_OK;
+    return status;
 }
 
 static int32_t on_evaluate(void *user, const mmcl_train_info *info, const mmcl_encoder *x, const mmcl_encoder *t)
@@ -92,16 +113,16 @@ static int32_t on_evaluate(void *user, const mmcl_train_info *info, const mmcl_e
 /* |correlation| of the representations of x with z_x; `sorted`: representation i is the one that goes with latent i. */
 static int correlate(const work *w, bool sorted, double *out)
 {
-    size_t  d = (size_t) w->info.latent;
-    double *raw   = memory_array(d * d, sizeof *raw);
-    size_t *order = memory_array(d, sizeof *order);
-    mmcl_status status = encode(w, w->encoders[0], 0);
-    if (status == MMCL_OK) {
-        scores_correlations(JUDGED, w->codes, d, w->latents[0], d, raw);
-        scores_mcc(d, raw, order);
-        for (size_t i = 0; i < d; i++)
-            memcpy(out + i * d, raw + (sorted ? order[i] : i) * d, d * sizeof *out);
-    }
+    size_t                    d       = (size_t) w->info.latent;
+    double                   *raw     = memory_array(d * d, sizeof *raw), mcc;
+    uint64_t                 *order   = memory_array(d, sizeof *order);
+    const mmcl_matrix         codes   = {.data = w->codes, .rows = JUDGED, .cols = d};
+    const mmcl_metric_details details = {.struct_size = sizeof details, .matrix = raw, .assignment = order};
+    mmcl_status               status  = encode(w, w->encoders[0], 0);
+    if (status == MMCL_OK)
+        status = mcc_of(w, &codes, 0, &mcc, &details);
+    for (size_t i = 0; i < d * d && status == MMCL_OK; i++)
+        out[i] = fabs(raw[(sorted ? order[i / d] : i / d) * d + i % d]);
     free(order);
     free(raw);
     return status == MMCL_OK ? EXIT_OK : session_fail_status(w->session, status, w->what->name);
@@ -308,7 +329,8 @@ int identify_train(cli_session *session, const identify_case *what, uint64_t see
     work   w     = {.session = session, .what = what, .run = out};
     double began = session_seconds();
     *out         = (identify_run){.seed = seed};
-    int code     = make_model(&w);
+    mmcl_status status = mmcl_context_create(&w.judge, NULL);
+    int         code   = status == MMCL_OK ? make_model(&w) : session_fail_status(session, status, what->name);
     if (code == EXIT_OK)
         code = make_encoders(&w);
     if (code == EXIT_OK)
@@ -323,6 +345,7 @@ int identify_train(cli_session *session, const identify_case *what, uint64_t see
     free(w.codes);
     mmcl_objective_destroy(w.objective);
     mmcl_model_destroy(w.model);
+    mmcl_context_destroy(w.judge);
     return code;
 }
 

@@ -94,6 +94,15 @@ static mmcl_status judge(const work *w, const mmcl_encoder *const encoders[2], i
     return status;
 }
 
+static void add_point(identify_run *run, identify_point point)
+{
+    if (run->points == run->room) {
+        run->room  = 2 * run->room + 16;
+        run->curve = memory_grow(run->curve, run->room, sizeof *run->curve);
+    }
+    run->curve[run->points++] = point;
+}
+
 static int32_t on_evaluate(void *user, const mmcl_train_info *info, const mmcl_encoder *x, const mmcl_encoder *t)
 {
     work               *w           = user;
@@ -101,12 +110,7 @@ static int32_t on_evaluate(void *user, const mmcl_train_info *info, const mmcl_e
     identify_point      point       = {.step = w->done + info->step, .loss = info->smooth_loss};
     if (judge(w, encoders, &point.scores) != MMCL_OK)
         return 1;
-    identify_run *run = w->run;
-    if (run->points == run->room) {
-        run->room  = 2 * run->room + 16;
-        run->curve = memory_grow(run->curve, run->room, sizeof *run->curve);
-    }
-    run->curve[run->points++] = point;
+    add_point(w->run, point);
     return 0;
 }
 
@@ -321,6 +325,7 @@ static int train(work *w)
             TRY(run_phase(w, &r->phases[i], i, &scale));
     const mmcl_encoder *encoders[2] = {w->encoders[0], w->encoders[1]};
     mmcl_status         status      = judge(w, encoders, &w->run->scores);
+    add_point(w->run, (identify_point){.step = w->done, .loss = w->run->final_loss, .scores = w->run->scores}); /* after the last fold */
     return status == MMCL_OK ? correlate(w, true, w->run->after) : session_fail_status(w->session, status, w->what->name);
 }
 

@@ -7,6 +7,7 @@
 #include <check.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -226,10 +227,14 @@ START_TEST(equals_the_definition)
 {
     const struct {
         size_t n, d;
-    } shapes[] = {{2, 1}, {5, 3}, {30, 10}, {130, 10}, {530, 10}, {100, 47}, {60, 64}, {400, 64}, {260, 300}};
+    } shapes[] = {{2, 1}, {5, 3}, {30, 10}, {130, 10}, {330, 10}, {100, 47}, {60, 64}, {400, 64}, {140, 300}};
     /* The cosine of one dimension is a sign, without a gradient. */
-    for (size_t i = kinds[_i].options.similarity == MMCL_SIMILARITY_COSINE; i < sizeof shapes / sizeof *shapes; i++)
-        try_kind(&kinds[_i], shapes[i].n, shapes[i].d);
+    for (size_t i = kinds[_i].options.similarity == MMCL_SIMILARITY_COSINE; i < sizeof shapes / sizeof *shapes; i++) {
+        const size_t n = shapes[i].n, d = shapes[i].d;
+        bool         slow = kinds[_i].options.exponent != floor(kinds[_i].options.exponent); /* minutes under a sanitizer */
+        if (!slow || n * n * d < 4000000)
+            try_kind(&kinds[_i], n, d);
+    }
 }
 END_TEST
 

@@ -152,8 +152,9 @@ static mmcl_status compare(const mmcl_archive *archive, const char *whose, const
 /* A vector of a side that steps carry on from, beside the encoder's parameters. */
 typedef struct vector {
     const char *name;
-    float      *data; /* [size] */
+    float      *data;    /* [size] */
     size_t      size;
+    bool        tensors; /* laid out as the parameters, and in the file tensor by tensor as they are */
 } vector;
 
 enum { MAX_VECTORS = 5 };
@@ -164,11 +165,11 @@ static const char *const prefixes[2] = {"x/", "t/"};
 static size_t vectors_of(const mmcl__train_side *side, vector *out)
 {
     const size_t size  = side->encoder->size;
-    const vector all[] = {{"first", side->frozen ? NULL : side->first, size},
-                          {"second", side->frozen ? NULL : side->second, size},
-                          {"factors", side->kfac.factors, side->kfac.size},
-                          {"inverses", side->kfac.inverses, side->kfac.size},
-                          {"average", side->average != NULL ? side->average->parameters : NULL, size}};
+    const vector all[] = {{"first", side->frozen ? NULL : side->first, size, true},
+                          {"second", side->frozen ? NULL : side->second, size, true},
+                          {"factors", side->kfac.factors, side->kfac.size, false},
+                          {"inverses", side->kfac.inverses, side->kfac.size, false},
+                          {"average", side->average != NULL ? side->average->parameters : NULL, size, true}};
     size_t n = 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i].data != NULL)
@@ -180,10 +181,11 @@ typedef struct vector_key {
     char text[24];
 } vector_key;
 
-static vector_key key_of(int side, const char *name)
+/* "x/first/", which names of tensors follow, or "x/factors". */
+static vector_key key_of(int side, const vector *v)
 {
     vector_key key;
-    snprintf(key.text, sizeof key.text, "%s%s", prefixes[side], name);
+    snprintf(key.text, sizeof key.text, "%s%s%s", prefixes[side], v->name, v->tensors ? "/" : "");
     return key;
 }
 
@@ -251,8 +253,11 @@ static mmcl_status put_side(mmcl_writer *writer, const mmcl_trainer *trainer, in
         return MMCL_OK;
     MMCL__TRY(mmcl__model_put_encoder(writer, prefixes[s], side->encoder));
     size_t n = vectors_of(side, vectors);
-    for (size_t i = 0; i < n; i++)
-        MMCL__TRY(mmcl__writer_put(writer, key_of(s, vectors[i].name).text, MMCL_F32, 1, &(uint64_t){vectors[i].size}, vectors[i].data));
+    for (size_t i = 0; i < n; i++) {
+        const vector_key key = key_of(s, &vectors[i]);
+        MMCL__TRY(vectors[i].tensors ? mmcl__model_put_vector(writer, key.text, side->encoder, vectors[i].data)
+                                     : mmcl__writer_put(writer, key.text, MMCL_F32, 1, &(uint64_t){vectors[i].size}, vectors[i].data));
+    }
     return MMCL_OK;
 }
 
@@ -309,7 +314,7 @@ static mmcl_status check_print(mmcl_archive *archive, const mmcl_trainer *traine
     return compare(archive, "", &theirs, &ours);
 }
 
-static mmcl_status take_state(mmcl_archive *archive, mmcl__train_state *state)
+static mmcl_status take_state(mmcl_archive *archive, mmcl_contrastive_loss loss, mmcl__train_state *state)
 {
     int64_t step;
     double  values[N_STATE];
@@ -320,6 +325,8 @@ static mmcl_status take_state(mmcl_archive *archive, mmcl__train_state *state)
     for (size_t i = STATE_LOG_SCALE; i < N_STATE; i++)
         if (!isfinite(values[i]) || (i >= STATE_SCALE_SECOND && values[i] < 0))
             return mmcl__model_damaged(archive, "state", "has a value out of range");
+    if ((values[STATE_BIAS] != 0 || values[STATE_SCALE_FIRST + 1] != 0) && loss != MMCL_LOSS_SIGLIP)
+        return mmcl__model_damaged(archive, "state", "has a bias, which its loss has not");
     *state = (mmcl__train_state){.step          = (uint64_t) step,
                                  .loss          = values[STATE_LOSS],
                                  .smooth_loss   = values[STATE_SMOOTH_LOSS],
@@ -351,18 +358,24 @@ static mmcl_status check_encoder(const mmcl_archive *archive, const char *whose,
     return compare(archive, whose, &a, &b);
 }
 
-/* A new block with the elements of `key`, of which there have to be `count`. */
-static mmcl_status take_block(mmcl_archive *archive, const char *key, mmcl_dtype dtype, size_t count, size_t bytes, void **out)
+/* The elements of `key`, of which there have to be `count`. */
+static mmcl_status take_all(mmcl_archive *archive, const char *key, mmcl_dtype dtype, size_t count, void *out)
 {
     mmcl_array *array;
     MMCL__TRY(mmcl__model_array(&array, archive, key, dtype, 1));
-    mmcl_status status = array->layout.info.elements == count ? MMCL_OK : mmcl__model_damaged(archive, key, "has another size than it should");
-    if (status == MMCL_OK && (*out = mmcl__alloc(archive->context, count, bytes)) == NULL)
-        status = MMCL_E_NOMEM;
-    if (status == MMCL_OK)
-        status = mmcl__array_read(array, 0, count, *out);
+    mmcl_status status = array->layout.info.elements == count ? mmcl__array_read(array, 0, count, out)
+                                                              : mmcl__model_damaged(archive, key, "has another size than it should");
     mmcl__array_destroy(array);
     return status;
+}
+
+static mmcl_status take_vector(mmcl_archive *archive, const mmcl_encoder *encoder, int s, const vector *v, float *out)
+{
+    const vector_key key = key_of(s, v);
+    if (v->tensors)
+        return mmcl__model_take_vector(archive, key.text, encoder, out);
+    MMCL__TRY(take_all(archive, key.text, MMCL_F32, v->size, out));
+    return mmcl__convert()->finite_f32(v->size, out) ? MMCL_OK : mmcl__model_damaged(archive, key.text, "holds NaN or infinity");
 }
 
 static mmcl_status take_side(mmcl_archive *archive, const mmcl_trainer *trainer, int s, staged *out)
@@ -375,13 +388,10 @@ static mmcl_status take_side(mmcl_archive *archive, const mmcl_trainer *trainer,
     MMCL__TRY(check_encoder(archive, s == 0 ? "encoder x: " : "encoder t: ", out->encoders[s], side->encoder));
     size_t n = vectors_of(side, vectors);
     for (size_t i = 0; i < n; i++) {
-        const vector_key key   = key_of(s, vectors[i].name);
-        void            *block = NULL;
-        mmcl_status      status = take_block(archive, key.text, MMCL_F32, vectors[i].size, sizeof(float), &block);
-        out->vectors[s][i]      = block;
-        MMCL__TRY(status);
-        if (!mmcl__convert()->finite_f32(vectors[i].size, block))
-            return mmcl__model_damaged(archive, key.text, "holds NaN or infinity");
+        out->vectors[s][i] = mmcl__calloc(trainer->context, vectors[i].size, sizeof(float)); /* zeros between tensors */
+        if (out->vectors[s][i] == NULL)
+            return MMCL_E_NOMEM;
+        MMCL__TRY(take_vector(archive, side->encoder, s, &vectors[i], out->vectors[s][i]));
     }
     return MMCL_OK;
 }
@@ -389,12 +399,11 @@ static mmcl_status take_side(mmcl_archive *archive, const mmcl_trainer *trainer,
 static mmcl_status take_order(mmcl_archive *archive, const mmcl_trainer *trainer, staged *out)
 {
     const size_t pool = trainer->cells.pool;
-    void        *block = NULL;
     if (!within_pool(trainer, out->state.step))
         return MMCL_OK;
-    mmcl_status status = take_block(archive, "order", MMCL_U32, pool, sizeof *out->order, &block);
-    out->order         = block;
-    MMCL__TRY(status);
+    if ((out->order = mmcl__alloc(trainer->context, pool, sizeof *out->order)) == NULL)
+        return MMCL_E_NOMEM;
+    MMCL__TRY(take_all(archive, "order", MMCL_U32, pool, out->order));
     for (size_t i = 0; i < pool; i++)
         if (out->order[i] >= pool)
             return mmcl__model_damaged(archive, "order", "has a value out of range");
@@ -404,7 +413,7 @@ static mmcl_status take_order(mmcl_archive *archive, const mmcl_trainer *trainer
 static mmcl_status take(mmcl_archive *archive, const mmcl_trainer *trainer, staged *out)
 {
     MMCL__TRY(check_print(archive, trainer));
-    MMCL__TRY(take_state(archive, &out->state));
+    MMCL__TRY(take_state(archive, mmcl__objective_options(trainer->objective)->loss, &out->state));
     MMCL__TRY(take_side(archive, trainer, 0, out));
     MMCL__TRY(take_side(archive, trainer, 1, out));
     return take_order(archive, trainer, out);

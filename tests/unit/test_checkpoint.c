@@ -577,7 +577,8 @@ START_TEST(hostile_values_are_named)
         {"x/widths", NULL, MMCL_E_FORMAT, "'x/widths' is missing"},
         {"x/layer1/bias", put_last_nan, MMCL_E_FORMAT, "'x/layer1/bias' holds NaN"},
         {"t/layer0/weight", NULL, MMCL_E_FORMAT, "'t/layer0/weight' is missing"},
-        {"t/first", put_last_nan, MMCL_E_FORMAT, "'t/first' holds NaN"},
+        {"t/first/layer0/weight", put_last_nan, MMCL_E_FORMAT, "'t/first/layer0/weight' holds NaN"},
+        {"t/first/layer2/bias", NULL, MMCL_E_FORMAT, "'t/first/layer2/bias' is missing"},
         {"t/factors", put_last_nan, MMCL_E_FORMAT, "'t/factors' holds NaN"},
         {"t/inverses", NULL, MMCL_E_FORMAT, "'t/inverses' is missing"},
     };

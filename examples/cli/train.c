@@ -37,7 +37,8 @@ static const cli_option train_options[] = {
     {"temperature", OPTION_REAL, AT(temperature), "T", "at the start; it is learnt on the sphere (default: 0.07; others: 1)", NULL, 0, 0},
     {"optimizer", OPTION_CHOICE, AT(optimizer), NULL, "(default: adam)", optimizers, 0, 0},
     {"checkpoint", OPTION_TEXT, AT(checkpoint), "FILE", "writes all that the training needs to go on here", NULL, 0, 0},
-    {"checkpoint-every", OPTION_COUNT, AT(checkpoint_every), "N", "steps from one checkpoint to the next (default: 1000); there is one at the end, too", NULL, 1, 1000000000},
+    {"checkpoint-every", OPTION_COUNT, AT(checkpoint_every), "N", "steps from one checkpoint to the next (default: 1000); the last is at the end", NULL,
+     1, 1000000000},
     {"resume", OPTION_TEXT, AT(resume), "FILE", "goes on from a checkpoint; the other options have to be those of then", NULL, 0, 0},
     {0},
 };

@@ -381,6 +381,9 @@ START_TEST(options_and_arguments_are_named)
     options.checkpoint_every = 5;
     ck_assert_int_eq(mmcl_trainer_create(&trainer, t.context, t.encoders[0], t.encoders[1], t.objective, &source, &options), MMCL_E_INVAL);
     ck_assert_ptr_nonnull(strstr(mmcl_context_message(t.context), "checkpoint: NULL"));
+    options.struct_size = offsetof(mmcl_trainer_options, checkpoint); /* of a caller who does not know them */
+    ck_assert_int_eq(mmcl_trainer_create(&trainer, t.context, t.encoders[0], t.encoders[1], t.objective, &source, &options), MMCL_OK);
+    mmcl_trainer_destroy(trainer);
     ck_assert_int_eq(mmcl_trainer_save(NULL, "x"), MMCL_E_INVAL);
     ck_assert_int_eq(mmcl_trainer_save(t.trainer, NULL), MMCL_E_INVAL);
     ck_assert_int_eq(mmcl_trainer_save_to(t.trainer, NULL), MMCL_E_INVAL);

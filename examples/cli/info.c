@@ -14,6 +14,14 @@ typedef struct settings {
 
 static const cli_option options[] = {{0}};
 
+/* What a checkpoint tells about its training. */
+typedef struct checkpoint {
+    bool    there;
+    int64_t step;
+    double  loss;
+    char   *widths[2]; /* "96-16-4" by side; NULL for a host's encoder */
+} checkpoint;
+
 typedef struct run {
     cli_session          *session;
     const char           *path;
@@ -23,6 +31,7 @@ typedef struct run {
     mmcl_pipeline        *pipeline;  /* when the file is one */
     mmcl_transform       *own;       /* when the file is a model */
     const mmcl_transform *transform; /* the model, or the pipeline's; NULL: none */
+    checkpoint            checkpoint;
 } run;
 
 static int read_arrays(run *r)
@@ -60,10 +69,68 @@ static int read_model(run *r)
     return EXIT_OK;
 }
 
+/* The array of a key, NULL where there is none. */
+static mmcl_array *array_of(const run *r, const char *key)
+{
+    mmcl_array *array = NULL;
+    return mmcl_archive_has(r->archive, key) && mmcl_archive_array(&array, r->archive, key) == MMCL_OK ? array : NULL;
+}
+
+/* "96-16-4", NULL where there is no such array of whole numbers. */
+static char *read_widths(const run *r, const char *key)
+{
+    int64_t         widths[MMCL_MAX_HIDDEN + 2];
+    mmcl_array_info info  = {.struct_size = sizeof info};
+    mmcl_array     *array = array_of(r, key);
+    char           *text  = NULL;
+    if (array != NULL && mmcl_array_get_info(array, &info) == MMCL_OK && info.elements <= MMCL_MAX_HIDDEN + 2 &&
+        mmcl_array_labels(array, widths, (size_t) info.elements) == MMCL_OK)
+        for (size_t i = 0; i < info.elements; i++) {
+            char *longer = memory_format("%s%s%lld", i > 0 ? text : "", i > 0 ? "-" : "", (long long) widths[i]);
+            free(text);
+            text = longer;
+        }
+    mmcl_array_destroy(array);
+    return text;
+}
+
+/* The first of some real numbers. */
+static bool read_first(const run *r, const char *key, double *out)
+{
+    mmcl_matrix view;
+    mmcl_array *array = array_of(r, key);
+    bool        found = array != NULL && mmcl_array_matrix(array, &view) == MMCL_OK && view.dtype == MMCL_F64 && view.rows > 0;
+    if (found && view.data != NULL)
+        memcpy(out, view.data, sizeof *out);
+    else if (found)
+        found = view.read(view.read_user, 0, 1, out) == MMCL_OK;
+    mmcl_array_destroy(array);
+    return found;
+}
+
+static void read_checkpoint(run *r)
+{
+    checkpoint *c        = &r->checkpoint;
+    char        kind[16] = "";
+    mmcl_array *array    = array_of(r, "kind");
+    if (array == NULL || mmcl_array_string(array, 0, kind, sizeof kind, NULL) != MMCL_OK)
+        kind[0] = '\0';
+    mmcl_array_destroy(array);
+    if (strcmp(kind, "checkpoint") != 0)
+        return;
+    array    = array_of(r, "step");
+    c->there = array != NULL && mmcl_array_labels(array, &c->step, 1) == MMCL_OK && read_first(r, "state", &c->loss);
+    mmcl_array_destroy(array);
+    c->widths[0] = read_widths(r, "x/widths");
+    c->widths[1] = read_widths(r, "t/widths");
+}
+
 static const char *kind_of(const run *r)
 {
     if (r->pipeline != NULL)
         return "pipeline";
+    if (r->checkpoint.there)
+        return "checkpoint";
     return r->own != NULL ? "transform" : "arrays";
 }
 
@@ -87,6 +154,11 @@ static void print_report(const run *r)
                mmcl_pipeline_class_name(r->pipeline, 0) != NULL ? " with names" : "", inputs);
     else
         printf("%s: %s\n", r->path, kind_of(r));
+    if (r->checkpoint.there) {
+        const char *const *widths = (const char *const *) r->checkpoint.widths;
+        printf("step %lld, loss %.4f, encoder x %s, encoder t %s\n", (long long) r->checkpoint.step, r->checkpoint.loss,
+               widths[0] != NULL ? widths[0] : "of a host", widths[1] != NULL ? widths[1] : "of a host");
+    }
     if (r->transform != NULL && mmcl_transform_shape(r->transform, &inputs, &outputs) == MMCL_OK) {
         printf("transform from %zu to %zu columns:\n", inputs, outputs);
         steps_print(&steps);
@@ -138,6 +210,13 @@ static void write_json(const void *run_of, json_writer *out)
         json_count(out, "outputs", outputs);
         steps_write_json(out, "steps", &steps);
     }
+    if (r->checkpoint.there) {
+        json_count(out, "step", (uint64_t) r->checkpoint.step);
+        json_real(out, "loss", r->checkpoint.loss);
+        for (int side = 0; side < 2; side++)
+            if (r->checkpoint.widths[side] != NULL)
+                json_text(out, side == 0 ? "widths_x" : "widths_t", r->checkpoint.widths[side]);
+    }
     json_close(out);
 }
 
@@ -149,6 +228,7 @@ static int work(run *r, const char *json_path, text_output *json)
         return session_fail(r->session, status, r->path);
     TRY(read_arrays(r));
     TRY(read_model(r));
+    read_checkpoint(r);
     terminal_flush_notes();
     if (json->file != stdout)
         print_report(r);
@@ -166,6 +246,8 @@ static int info(cli_session *session, const void *given, const text_list *operan
     mmcl_pipeline_destroy(r.pipeline);
     mmcl_transform_destroy(r.own);
     free(r.arrays);
+    free(r.checkpoint.widths[0]);
+    free(r.checkpoint.widths[1]);
     return code;
 }
 
@@ -173,8 +255,8 @@ const cli_command info_command = {
     .name     = "info",
     .summary  = "what is in an array, archive, model or pipeline file",
     .synopsis = "FILE",
-    .text     = "Shows the arrays of an .npy, .npz or .safetensors file with their types and shapes, and for a saved transform or\n"
-                "pipeline its steps and classes. Every array is read once, so damage is found.",
+    .text     = "Shows the arrays of an .npy, .npz or .safetensors file with their types and shapes, for a saved transform or\n"
+                "pipeline its steps and classes, for a checkpoint its step, loss and encoders. Every array is read once, so damage is found.",
     .example  = "mmcl info features.npz",
     .options        = options,
     .settings_size  = sizeof(settings),

@@ -15,9 +15,9 @@ static const char *const sides[] = {"x", "t", NULL};
 
 typedef struct train_settings {
     common_settings common;
-    const char     *x, *t, *out;
+    const char     *x, *t, *out, *checkpoint, *resume;
     count_list      widths;
-    uint64_t        outputs, batch, steps;
+    uint64_t        outputs, batch, steps, checkpoint_every;
     double          rate, temperature;
     int32_t         geometry, optimizer;
 } train_settings;
@@ -36,6 +36,10 @@ static const cli_option train_options[] = {
     {"rate", OPTION_REAL, AT(rate), "R", "learning rate (default: 0.001; kfac: 0.05)", NULL, 0, 0},
     {"temperature", OPTION_REAL, AT(temperature), "T", "at the start; it is learnt on the sphere (default: 0.07; others: 1)", NULL, 0, 0},
     {"optimizer", OPTION_CHOICE, AT(optimizer), NULL, "(default: adam)", optimizers, 0, 0},
+    {"checkpoint", OPTION_TEXT, AT(checkpoint), "FILE", "writes all that the training needs to go on here", NULL, 0, 0},
+    {"checkpoint-every", OPTION_COUNT, AT(checkpoint_every), "N", "steps from one checkpoint to the next (default: 1000); the last is at the end", NULL,
+     1, 1000000000},
+    {"resume", OPTION_TEXT, AT(resume), "FILE", "goes on from a checkpoint; the other options have to be those of then", NULL, 0, 0},
     {0},
 };
 
@@ -67,8 +71,12 @@ static int check_settings(training *run)
     for (int i = 0; i < 2; i++) {
         run->paths[i] = memory_format("%s%s", s->out, endings[i]);
         TRY(output_check("out", run->paths[i]));
+        if (s->checkpoint != NULL && strcmp(s->checkpoint, run->paths[i]) == 0)
+            return terminal_fail(EXIT_USAGE, "--checkpoint and --out: the same name %s", s->checkpoint);
     }
-    return EXIT_OK;
+    if (s->checkpoint_every > 0 && s->checkpoint == NULL)
+        return terminal_fail(EXIT_USAGE, "--checkpoint-every needs --checkpoint FILE");
+    return output_check("checkpoint", s->checkpoint);
 }
 
 static int open_pairs(training *run)
@@ -121,10 +129,14 @@ static int make_trainer(training *run)
                                           .rate        = s->rate,
                                           .scale       = s->temperature > 0 ? 1 / s->temperature : sphere ? 1 / 0.07 : 1,
                                           .learn_scale = sphere,
-                                          .optimizer   = optimizer_of[s->optimizer]};
+                                          .optimizer   = optimizer_of[s->optimizer],
+                                          .checkpoint  = s->checkpoint,
+                                          .checkpoint_every = s->checkpoint == NULL ? 0 : s->checkpoint_every > 0 ? s->checkpoint_every : 1000};
     CALL(run, mmcl_objective_create(&run->objective, run->session->context, &objective), NULL);
     CALL(run, mmcl_trainer_create(&run->trainer, run->session->context, run->encoders[0], run->encoders[1], run->objective, &source, &options),
          NULL);
+    if (s->resume != NULL)
+        CALL(run, mmcl_trainer_resume(run->trainer, s->resume, NULL), s->resume);
     return EXIT_OK;
 }
 
@@ -132,7 +144,10 @@ static int run_steps(training *run)
 {
     run->info = (mmcl_train_info){.struct_size = sizeof run->info};
     terminal_stage("training");
-    CALL(run, mmcl_trainer_run(run->trainer, run->steps, &run->info), NULL);
+    mmcl_status status = mmcl_trainer_run(run->trainer, run->steps, &run->info);
+    if (run->settings->checkpoint != NULL && (status == MMCL_OK || status == MMCL_E_CANCELLED)) /* where it ends, or was interrupted */
+        CALL(run, mmcl_trainer_save(run->trainer, run->settings->checkpoint), run->settings->checkpoint);
+    CALL(run, status, NULL);
     for (int side = 0; side < 2; side++)
         CALL(run, mmcl_encoder_save(run->encoders[side], run->paths[side]), run->paths[side]);
     return EXIT_OK;
@@ -206,9 +221,10 @@ const cli_command train_command = {
     .name     = "train",
     .summary  = "trains two encoders on paired arrays, by the contrastive objective",
     .synopsis = "--x A --t A --out MODEL [--widths W,W] [--outputs D] [--geometry sphere|box|none]\n"
-                "       [--batch N] [--steps N] [--optimizer adam|kfac]",
+                "       [--batch N] [--steps N] [--optimizer adam|kfac] [--checkpoint FILE [--checkpoint-every N]] [--resume FILE]",
     .text     = "Row i of x and row i of t are a pair. Every epoch takes each pair once, in an order of its own. The encoders are\n"
-                "written to MODEL.x.npz and MODEL.t.npz, for mmcl encode.",
+                "written to MODEL.x.npz and MODEL.t.npz, for mmcl encode. A training that is interrupted by Ctrl-C writes its\n"
+                "checkpoint first; resumed from there it ends with the same bits as one that was left alone.",
     .example  = "mmcl train --x features.npz:image --t features.npz:text --out pair --widths 256,256 --outputs 64",
     .options       = train_options,
     .settings_size = sizeof(train_settings),

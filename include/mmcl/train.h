@@ -12,6 +12,7 @@
 #include <mmcl/base.h>
 #include <mmcl/context.h>
 #include <mmcl/encoder.h>
+#include <mmcl/io.h>
 #include <mmcl/model.h>
 #include <mmcl/objective.h>
 
@@ -126,6 +127,8 @@ typedef struct mmcl_trainer_options {
     mmcl_optimizer   optimizer;
     uint32_t         freeze_x;       /* 1: f_x is not updated */
     uint32_t         freeze_t;
+    const char      *checkpoint;     /* copied; a run writes a checkpoint here every checkpoint_every steps; NULL: none */
+    uint64_t         checkpoint_every;
 } mmcl_trainer_options;
 
 /* ------------------------------------------------------------------------------------------------------ training --- */
@@ -146,10 +149,11 @@ MMCL_API void mmcl_trainer_destroy(mmcl_trainer *trainer);
 /*
  * Trains until `until` steps have been done since the beginning; nothing when they have been. Sends a progress event each step.
  * `info` may be NULL; otherwise info->struct_size must be set, and it is filled in after an error too. After an error the trainer
- * and its encoders stand as after the last complete step, and a repeated call goes on from there, as if nothing had happened.
- * Thread class: exclusive. Allocates nothing.
+ * and its encoders stand as after the last complete step, and a repeated call goes on from there, as if nothing had happened. A
+ * checkpoint that cannot be written ends the run, too; the one before stays.
+ * Thread class: exclusive. Allocates nothing, but while a checkpoint is written.
  * Errors: MMCL_E_NUMERIC (the loss or a gradient is not finite: the message names the step, the parameters are those before it; or
- * NaN in the source), MMCL_E_CANCELLED, MMCL_E_CALLBACK, MMCL_E_ABI.
+ * NaN in the source), MMCL_E_CANCELLED, MMCL_E_CALLBACK, MMCL_E_ABI; of a checkpoint: as mmcl_trainer_save.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_trainer_run(mmcl_trainer *trainer, uint64_t until, mmcl_train_info *info);
 
@@ -161,6 +165,29 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_trainer_get_info(const mmcl_trainer *traine
  * NULL for another side. Thread class: concurrent on const.
  */
 MMCL_API const mmcl_encoder *mmcl_trainer_average(const mmcl_trainer *trainer, uint32_t side);
+
+/* ----------------------------------------------------------------------------------------------------- checkpoints --- */
+
+/*
+ * Writes all that the training goes on from: parameters of both encoders, moments, curvature factors, averages, state (doc/formats.md). An
+ * existing file is replaced only when the new one is complete and on the disk. What a host encoder holds is the host's to save.
+ * Thread class: exclusive. Allocates: the table of contents. Errors: MMCL_E_NUMERIC (something of it is not finite), MMCL_E_IO, MMCL_E_NOMEM.
+ */
+MMCL_API MMCL_CHECK mmcl_status mmcl_trainer_save(const mmcl_trainer *trainer, const char *path);
+
+/* The same into a host's sink, by way of memory. Errors: also MMCL_E_CALLBACK. */
+MMCL_API MMCL_CHECK mmcl_status mmcl_trainer_save_to(const mmcl_trainer *trainer, const mmcl_sink *sink);
+
+/*
+ * Puts trainer and encoders where those that wrote the checkpoint stood; runs then give the same bits as if there had been no interruption,
+ * on any number of threads. The trainer has to be created with the same options, objective and source as then, and with encoders of the same
+ * options; what the parameters are does not matter. evaluate, evaluate_every, checkpoint and checkpoint_every may differ. That the source gives
+ * the same pairs, and that host encoders stand at the same step, is the caller's to see to. `options` may be NULL, or give a stream.
+ * After an error trainer and encoders are as before.
+ * Thread class: exclusive. Allocates: a second copy of what is read, until the call ends.
+ * Errors: MMCL_E_INVAL (a checkpoint of another training: the message names what differs and both values), otherwise as mmcl_transform_load.
+ */
+MMCL_API MMCL_CHECK mmcl_status mmcl_trainer_resume(mmcl_trainer *trainer, const char *path, const mmcl_open_options *options);
 
 #ifdef __cplusplus
 }

@@ -1,9 +1,10 @@
-/* Edge of what transform.h, classify.h, encoder.h and model.h say on saving and loading: validate, import options, call. */
+/* Edge of what transform.h, classify.h, encoder.h, model.h and train.h say on saving and loading: validate, import options, call. */
 #include "classify/classifier.h"
 #include "io/file.h"
 #include "io/model.h"
 #include "model/model.h"
 #include "nn/encoder.h"
+#include "train/trainer.h"
 #include "transform/transform.h"
 
 static mmcl_status import_sink(mmcl_context *context, mmcl_sink *ours, const mmcl_sink *theirs)
@@ -148,4 +149,33 @@ mmcl_status mmcl_model_load(mmcl_model **out, mmcl_context *context, const char 
         return MMCL_E_INVAL;
     MMCL__TRY(check_load(out, context, path, &ours, options));
     return mmcl__lpcm_load(out, context, path, &ours.options);
+}
+
+/* -------------------------------------------------------------------------------------------------------- training --- */
+
+mmcl_status mmcl_trainer_save(const mmcl_trainer *trainer, const char *path)
+{
+    if (trainer == NULL)
+        return MMCL_E_INVAL;
+    if (path == NULL)
+        return mmcl__fail(trainer->context, MMCL_E_INVAL, "path: NULL");
+    return mmcl__trainer_save(trainer, &(mmcl__model_target){.path = path});
+}
+
+mmcl_status mmcl_trainer_save_to(const mmcl_trainer *trainer, const mmcl_sink *sink)
+{
+    mmcl_sink ours;
+    if (trainer == NULL)
+        return MMCL_E_INVAL;
+    MMCL__TRY(import_sink(trainer->context, &ours, sink));
+    return mmcl__trainer_save(trainer, &(mmcl__model_target){.sink = &ours});
+}
+
+mmcl_status mmcl_trainer_resume(mmcl_trainer *trainer, const char *path, const mmcl_open_options *options)
+{
+    mmcl__open_options ours;
+    if (trainer == NULL)
+        return MMCL_E_INVAL;
+    MMCL__TRY(check_load(trainer, trainer->context, path, &ours, options));
+    return mmcl__trainer_resume(trainer, path, &ours.options);
 }

@@ -1,4 +1,4 @@
-/* Model files: fitted chains, pipelines, encoders and latent partial causal models as .npz. doc/formats.md describes the layout. */
+/* Model files: fitted chains, pipelines, encoders and latent partial causal models as .npz; checkpoints are in train/. doc/formats.md describes the layout. */
 #ifndef MMCL_IO_MODEL_H
 #define MMCL_IO_MODEL_H
 

@@ -219,6 +219,7 @@ static mmcl_status run(mmcl_trainer *trainer, mmcl__operation *operation, uint64
         info->seconds_left = info->seconds / (double) (info->step - first) * (double) (until - info->step);
         evaluate(trainer, info, &stop);
         info->stopped = stop;
+        MMCL__TRY(mmcl__trainer_checkpoint(trainer));
     }
     return MMCL_OK;
 }

@@ -38,6 +38,9 @@ static mmcl_status resolve(mmcl_context *context, mmcl_trainer_options *o)
     o->pool = o->cell != 0 && o->pool == 0 ? 256 * o->batch : o->pool;
     if (o->pool % o->batch != 0 || o->pool > UINT32_MAX)
         return FAIL("pool: %llu, expected a multiple of batch %llu below 2^32", (unsigned long long) o->pool, (unsigned long long) o->batch);
+    if ((o->checkpoint != NULL) != (o->checkpoint_every != 0))
+        return o->checkpoint != NULL ? FAIL("checkpoint_every: 0 with a checkpoint, expected a number of steps")
+                                     : FAIL("checkpoint: NULL, expected a path as checkpoint_every is %llu", (unsigned long long) o->checkpoint_every);
     const struct {
         const char *name;
         double      value;
@@ -209,9 +212,19 @@ static size_t drawn_rows(const mmcl_trainer *trainer)
     return (size_t) (trainer->options.cell != 0 ? trainer->options.pool : trainer->options.batch);
 }
 
+static mmcl_status open_checkpoint(mmcl_trainer *trainer)
+{
+    const char *path = trainer->options.checkpoint;
+    if (path == NULL)
+        return MMCL_OK;
+    trainer->options.checkpoint = trainer->checkpoint = mmcl__strdup(trainer->context, path);
+    return trainer->checkpoint != NULL ? MMCL_OK : MMCL_E_NOMEM;
+}
+
 static mmcl_status open(mmcl_trainer *trainer)
 {
     mmcl_context *context = trainer->context;
+    MMCL__TRY(open_checkpoint(trainer));
     MMCL__TRY(open_side(trainer, &trainer->sides[0]));
     MMCL__TRY(open_side(trainer, &trainer->sides[1]));
     if (trainer->options.cell != 0)
@@ -266,5 +279,7 @@ void mmcl__trainer_destroy(mmcl_trainer *trainer)
     close_cells(trainer);
     close_side(trainer, &trainer->sides[1]);
     close_side(trainer, &trainer->sides[0]);
+    if (trainer->checkpoint != NULL)
+        mmcl__free(context, trainer->checkpoint, strlen(trainer->checkpoint) + 1, 1);
     mmcl__free(context, trainer, 1, sizeof *trainer);
 }

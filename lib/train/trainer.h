@@ -6,6 +6,7 @@
 #define MMCL_TRAIN_TRAINER_H
 
 #include "contrast/contrast.h"
+#include "io/model.h"
 #include "model/model.h"
 #include "nn/encoder.h"
 #include "nn/kfac.h"
@@ -50,7 +51,8 @@ typedef struct mmcl__train_state {
 
 struct mmcl_trainer {
     mmcl_context        *context;
-    mmcl_trainer_options options; /* resolved */
+    mmcl_trainer_options options; /* resolved; checkpoint points at `checkpoint` */
+    char                *checkpoint; /* owned; NULL: none */
     mmcl_source          source;  /* imported; x and t point at `arrays` */
     mmcl_matrix          arrays[2];
     mmcl_objective      *objective;
@@ -68,6 +70,16 @@ mmcl_status mmcl__trainer_create(mmcl_trainer **out, mmcl_context *context, mmcl
 void        mmcl__trainer_destroy(mmcl_trainer *trainer);
 mmcl_status mmcl__trainer_run(mmcl_trainer *trainer, uint64_t until, mmcl_train_info *info);
 void        mmcl__trainer_info(const mmcl_trainer *trainer, mmcl_train_info *info);
+
+/* ------------------------------------------------------------------------------------------------------- checkpoint --- */
+
+mmcl_status mmcl__trainer_save(const mmcl_trainer *trainer, const mmcl__model_target *target);
+
+/* All of the file is read and checked before any of it takes effect. `options` is imported. */
+mmcl_status mmcl__trainer_resume(mmcl_trainer *trainer, const char *path, const mmcl_open_options *options);
+
+/* Writes the checkpoint of the options where the present step is due for one. */
+mmcl_status mmcl__trainer_checkpoint(const mmcl_trainer *trainer);
 
 /* ------------------------------------------------------------------------------------------------------------ batch --- */
 

@@ -17,3 +17,27 @@ if [ $code != 130 ] || [ "$(cat "$tmp/err")" != "mmcl disentangle: interrupted" 
     echo "exit $code, said: $(cat "$tmp/err"), left: $(ls "$tmp")"
     exit 1
 fi
+
+# A training: Ctrl-C after its first checkpoint, then on from there, ends with the same bits as one that was left alone.
+train="train --x $2 --t $2 --widths 8 --outputs 2 --batch 16 --steps 20000 --quiet"
+# shellcheck disable=SC2086
+{
+"$1" $train --out "$tmp/whole" || exit 1
+env --default-signal=INT "$1" $train --out "$tmp/part" --checkpoint "$tmp/c.npz" --checkpoint-every 100 2>"$tmp/err" &
+pid=$!
+until [ -e "$tmp/c.npz" ]; do # from then on a step has been done
+    kill -0 $pid || exit 1
+    sleep 0.05
+done
+kill -INT $pid
+wait $pid
+code=$?
+if [ $code != 130 ] || [ "$(cat "$tmp/err")" != "mmcl train: interrupted" ] || [ -e "$tmp/part.x.npz" ]; then
+    echo "exit $code, said: $(cat "$tmp/err"), left: $(ls "$tmp")"
+    exit 1
+fi
+"$1" $train --out "$tmp/part" --resume "$tmp/c.npz" || exit 1
+}
+for side in x t; do
+    cmp "$tmp/whole.$side.npz" "$tmp/part.$side.npz" || exit 1
+done

@@ -116,6 +116,11 @@ refuse 2 "same name" identify --json a --plot a
 refuse 2 "unexpected argument" identify "$data"
 refuse 2 "--t is needed" train --x "$pool" --out pair
 refuse 2 "--in is needed" encode pair --out x.npy
+refuse 2 "did you mean --checkpoint?" train --x "$pool" --t "$pool" --out pair --chekpoint c.npz
+refuse 2 "did you mean --resume?" train --x "$pool" --t "$pool" --out pair --resum c.npz
+refuse 2 "--checkpoint-every needs --checkpoint" train --x "$pool" --t "$pool" --out pair --checkpoint-every 5
+refuse 2 "--checkpoint-every 0" train --x "$pool" --t "$pool" --out pair --checkpoint c.npz --checkpoint-every 0
+refuse 2 "the same name pair.x.npz" train --x "$pool" --t "$pool" --out pair --checkpoint pair.x.npz
 refuse 2 "expected one MODEL" encode --in "$pool" --out x.npy
 
 # ------------------------------------------------------------------------------------------------------ what works
@@ -344,6 +349,39 @@ refuse 1 "the encoder takes" encode pair --in codes.npy --out x.npy
 refuse 1 "missing.x.npz" encode missing --in "$pool" --out x.npy
 refuse 1 "--batch 100000" train --x "$pool" --t "$pool" --out other --batch 100000
 [ -e other.x.npz ] && fail "train wrote in spite of an error"
+
+# A checkpoint, and on from there.
+cp pair.t.npz before.t.npz
+expect 0 train --x "$pool" --t "$pool" --out pair $options --checkpoint c.npz
+cmp -s pair.x.npz before.npz || fail "checkpoints change the training"
+expect 0 info c.npz --json info.json
+valid_json info.json
+grep -q '"kind": "checkpoint"' info.json && grep -q '"widths_x": "96-16-4"' info.json || fail "info of a checkpoint: $(cat info.json)"
+grep -q '^step 60, loss [0-9.]*, encoder x 96-16-4, encoder t 96-16-4$' out || fail "info of a checkpoint: $(cat out)"
+rm pair.x.npz pair.t.npz
+expect 0 train --x "$pool" --t "$pool" --out pair $options --resume c.npz --threads 1
+cmp -s pair.x.npz before.npz && cmp -s pair.t.npz before.t.npz || fail "a training resumed at its end changes the encoders"
+refuse 1 "missing.npz" train --x "$pool" --t "$pool" --out other $options --resume missing.npz
+refuse 1 "batch is 32 there, 16 here" train --x "$pool" --t "$pool" --out other --resume c.npz --widths 16 --outputs 4 --steps 60 --batch 16
+refuse 1 "optimizer is adam there, kfac here" train --x "$pool" --t "$pool" --out other $options --resume c.npz --optimizer kfac
+refuse 1 "widths is 96-16-4 there, 96-8-4 here" train --x "$pool" --t "$pool" --out other --resume c.npz --widths 8 --outputs 4 --steps 60 --batch 32
+refuse 1 "kind 'encoder', expected a checkpoint" train --x "$pool" --t "$pool" --out other $options --resume before.npz
+head -c 3000 c.npz >short-c.npz
+refuse 1 "short-c.npz" train --x "$pool" --t "$pool" --out other $options --resume short-c.npz
+refuse 1 "cannot write --checkpoint" train --x "$pool" --t "$pool" --out other $options --checkpoint missing/c.npz
+refuse 1 "/dev/full" train --x "$pool" --t "$pool" --out other $options --checkpoint /dev/full --checkpoint-every 5
+[ -c /dev/full ] || [ ! -e /dev/full ] || fail "/dev/full was replaced by a file"
+# A disk that is full after 4 blocks: the checkpoint before survives.
+keep old.npz
+(
+    trap '' XFSZ
+    ulimit -f 4
+    exec "$mmcl" train --x "$pool" --t "$pool" --out other $options --checkpoint old.npz --checkpoint-every 5 >out 2>err
+)
+[ $? = 1 ] && grep -q "old.npz: cannot be written" err || fail "a full disk under --checkpoint: $(cat err)"
+same old.npz "a checkpoint on a full disk"
+[ -e other.x.npz ] && fail "train wrote in spite of an error"
+find . -maxdepth 1 -name '.mmcl-*' | grep -q . && fail "temporary files of checkpoints are left"
 }
 
 # ------------------------------------------------------------------------------------------------ metrics

@@ -1,6 +1,7 @@
 /* Model files with their checksums made right: what can be loaded has to apply, and to save. */
 #include "fuzz.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 static mmcl_status discard(void *user, const void *bytes, size_t count)
@@ -61,6 +62,47 @@ static void use_model(const mmcl_model *model)
     free(z);
 }
 
+/* Pairs that hold nothing of interest. */
+static mmcl_status fill(void *user, const mmcl_pairs *pairs)
+{
+    (void) user;
+    for (uint64_t i = 0; i < 2 * pairs->rows; i++)
+        pairs->x[i] = pairs->t[i] = (float) ((i * 7 + pairs->step) % 11) / 11;
+    return MMCL_OK;
+}
+
+/* The training that the corpus has checkpoints of: what can be resumed has to run, unless its numbers overflow, and to be saved again. */
+static void use_checkpoint(mmcl_context *context, const mmcl_open_options *options)
+{
+    size_t                     saved   = 0;
+    const uint64_t             hidden  = 2;
+    const mmcl_encoder_options shape   = {.struct_size = sizeof shape, .hidden = &hidden, .hidden_count = 1, .inputs = 2, .outputs = 2};
+    const mmcl_source          source  = {.struct_size = sizeof source, .fill = fill};
+    const mmcl_sink            sink    = {.struct_size = sizeof sink, .user = &saved, .write = discard};
+    const mmcl_trainer_options ours    = {.struct_size = sizeof ours, .batch = 4, .cell = 2, .pool = 8, .average = 0.5, .optimizer = MMCL_OPTIMIZER_KFAC,
+                                          .learn_scale = 1};
+    mmcl_encoder              *x = NULL, *t = NULL;
+    mmcl_objective            *objective = NULL;
+    mmcl_trainer              *trainer   = NULL;
+    mmcl_train_info            info      = {.struct_size = sizeof info};
+    if (mmcl_encoder_create(&x, context, &shape) != MMCL_OK || mmcl_encoder_create(&t, context, &shape) != MMCL_OK ||
+        mmcl_objective_create(&objective, context, NULL) != MMCL_OK ||
+        mmcl_trainer_create(&trainer, context, x, t, objective, &source, &ours) != MMCL_OK)
+        abort();
+    if (mmcl_trainer_resume(trainer, "input", options) == MMCL_OK) {
+        if (mmcl_trainer_get_info(trainer, &info) != MMCL_OK || mmcl_trainer_save_to(trainer, &sink) != MMCL_OK)
+            abort();
+        mmcl_status status = mmcl_trainer_run(trainer, info.step + 3, &info);
+        bool        scaled = info.scale >= 1e-30 && info.scale <= 1e30; /* which the objective asks for; huge moments leave it */
+        if (status != MMCL_OK && status != MMCL_E_NUMERIC && (status != MMCL_E_INVAL || scaled))
+            abort();
+    }
+    mmcl_trainer_destroy(trainer);
+    mmcl_objective_destroy(objective);
+    mmcl_encoder_destroy(t);
+    mmcl_encoder_destroy(x);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     fuzz_input      input;
@@ -79,6 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     if (mmcl_model_load(&model, context, "input", &input.options) == MMCL_OK)
         use_model(model);
     mmcl_model_destroy(model);
+    use_checkpoint(context, &input.options);
     fuzz_end(context);
     free(repaired);
     return 0;

@@ -109,4 +109,28 @@ put("model", "lpcm", npz({
 put("model", "lpcm_sphere", npz({
     **frame, "kind": ["lpcm"], "options": np.array([0, 3, 0, 0, 3, 1, 5, 0, 0, 1, 25000, 0, 0]),
     "numbers": np.array([0, 1, 1, 3, 10, 3, 0, 0.5, 0.2, 0])}))
+
+
+def side(prefix, rng):
+    """An encoder 2-2-2 with what K-FAC and weight averaging keep for it."""
+    layers = {f"layer{i}/{name}": rng.normal(size=(2, cols)).astype("<f4") for i in range(2) for name, cols in (("weight", 2), ("bias", 1))}
+    factors = np.concatenate([np.eye(3).ravel(), np.eye(2).ravel()] * 2).astype("<f4")
+    arrays = {"widths": np.array([2, 2, 2]), "options": np.zeros(6, "<i8"), "tuning": np.array([0.01, 1, 1, 0, 1]), "factors": factors, "inverses": factors}
+    arrays.update(layers)
+    for vector in ("first", "average"):
+        arrays.update({f"{vector}/{name}": values * np.float32(0.5) for name, values in layers.items()})
+    return {prefix + key: array for key, array in arrays.items()}
+
+
+def checkpoint(step):
+    rng = np.random.default_rng(step)
+    order = {"order": np.array([7, 3, 0, 4, 2, 6, 1, 5], "<u4")} if step % 2 else {}
+    return {
+        **frame, "kind": ["checkpoint"], "step": np.array([step]), "options": np.array([1, 2, 0, 0, 0, 0, 2, 2, 2, 4, 2, 8, 0, 0, 0, 40, 1] + [0] * 7),
+        "numbers": np.array([0.05, 0, 0.9, 0.999, 1e-8, 0.98, 0.03, 0.1, 0, 0, 0.5, 1, 3e-3, 0, 0, 0, 0]),
+        "state": np.array([0.6, 0.7, 0.1, 0.05, 0.007, 0, -0.008, 0, 4e-5, 0]), **side("x/", rng), **side("t/", rng), **order}
+
+
+put("model", "checkpoint", npz(checkpoint(3)))
+put("model", "checkpoint_pool", npz(checkpoint(8)))
 put("model", "newer", npz({"format": np.array([2, 0], "<i4"), "kind": ["transform"]}))

@@ -67,9 +67,68 @@ end:
     return status;
 }
 
+/* A run that writes checkpoints, one into a sink, and another training that goes on from either. */
+static mmcl_status checkpoint(world *w, const char *argument)
+{
+    const uint64_t       hidden    = 4;
+    const bool           streamed  = strcmp(argument, "stream") == 0;
+    mmcl_encoder_options shape     = {.struct_size = sizeof shape, .hidden = &hidden, .hidden_count = 1, .inputs = COLS, .outputs = OUTPUTS};
+    const mmcl_source    source    = {.struct_size = sizeof source, .fill = fill, .fill_user = w};
+    mmcl_trainer_options options   = {.struct_size = sizeof options, .batch = BATCH, .average = 0.9, .optimizer = MMCL_OPTIMIZER_KFAC,
+                                      .cell = 4, .pool = 2 * BATCH, .checkpoint_every = 3};
+    mmcl_encoder        *encoders[4] = {NULL, NULL, NULL, NULL};
+    mmcl_objective      *objective   = NULL;
+    mmcl_trainer        *trainers[2] = {NULL, NULL};
+    mmcl_train_info      info        = {.struct_size = sizeof info};
+    mmcl_sink            sink        = sink_of(w);
+    mmcl_status          status;
+    char                 path[512];
+    strcpy(path, path_of(w, "checkpoint.npz"));
+    options.checkpoint = path;
+    MAKE(w, objective, CALL(mmcl_objective_create)(&objective, w->context, NULL));
+    for (int i = 0; i < 4; i++) {
+        shape.seed = (uint64_t) i;
+        MAKE(w, encoders[i], CALL(mmcl_encoder_create)(&encoders[i], w->context, &shape));
+    }
+    for (int i = 0; i < 2; i++)
+        MAKE(w, trainers[i], CALL(mmcl_trainer_create)(&trainers[i], w->context, encoders[2 * i], encoders[2 * i + 1], objective, &source, &options));
+    TRY(w, CALL(mmcl_trainer_run)(trainers[0], 4, NULL));
+    TRY(w, CALL(mmcl_trainer_run)(trainers[0], 5, NULL));
+    if (streamed) {
+        TRY(w, (sink = sink_of(w), CALL(mmcl_trainer_save_to)(trainers[0], &sink)));
+        const mmcl_stream       stream = stream_of(w);
+        const mmcl_open_options from   = {.struct_size = sizeof from, .stream = &stream};
+        TRY(w, CALL(mmcl_trainer_resume)(trainers[1], "stream", &from));
+    } else {
+        TRY(w, CALL(mmcl_trainer_save)(trainers[0], path));
+        TRY(w, CALL(mmcl_trainer_resume)(trainers[1], path, NULL));
+    }
+    for (int i = 0; i < 2; i++) {
+        TRY(w, CALL(mmcl_trainer_run)(trainers[i], 9, &info));
+        CHECK(info.step == 9);
+        harness_note(w, &info.loss, sizeof info.loss);
+    }
+    for (size_t i = 0; i < CALL(mmcl_encoder_parameter_count)(encoders[0]); i++) {
+        mmcl_parameter one = {.struct_size = sizeof one}, two = one;
+        TRY(w, CALL(mmcl_encoder_parameter)(encoders[0], i, &one));
+        TRY(w, CALL(mmcl_encoder_parameter)(encoders[2], i, &two));
+        CHECK(memcmp(one.data, two.data, one.rows * one.cols * sizeof *one.data) == 0);
+        harness_note(w, one.data, one.rows * one.cols * sizeof *one.data);
+    }
+end:
+    for (int i = 0; i < 2; i++)
+        CALL(mmcl_trainer_destroy)(trainers[i]);
+    CALL(mmcl_objective_destroy)(objective);
+    for (int i = 0; i < 4; i++)
+        CALL(mmcl_encoder_destroy)(encoders[i]);
+    return status;
+}
+
 const scenario scenarios_train[] = {
     {"callback", train, "callback"},
     {"arrays", train, "arrays"},
     {"cells", train, "cells"},
+    {"checkpoint in a file", checkpoint, "file"},
+    {"checkpoint in a stream", checkpoint, "stream"},
     {0},
 };

@@ -21,9 +21,13 @@ step() { # shows a command, then runs it
 
 echo
 echo "Pairs of observations x and t from a latent partial causal model; two encoders that see the pairs alone. How much of the"
-echo "latents do they recover? (R2 of a linear map to the true ones, on fresh pairs; leakage: of the private latents, which"
-echo "should stay near 0.)"
-step $mmcl identify --steps 12000 --plot $out/identify.svg --json $out/identify.json
+echo "latents do they recover, on fresh pairs? In a box each output is to be one latent (MCC: mean |correlation| of matched"
+echo "pairs); leakage, R2 of the private latents, is to stay near 0:"
+step $mmcl identify --space box --steps 8000 --plot $out/box.svg --json $out/box.json
+
+echo
+echo "On a sphere the latents come back up to a rotation (R2 of a linear map to the true ones):"
+step $mmcl identify --space sphere --steps 12000 --plot $out/sphere.svg --json $out/sphere.json
 
 echo
 echo "A synthetic few-shot data set: independent latents, mixed and normalised as CLIP features are; and a pool of"
@@ -50,9 +54,9 @@ head -n 3 $out/predictions.tsv
 
 echo
 echo "Files in $out:"
-echo "  identify.svg                   the scores over the steps, and |correlation| of outputs and latents before and after"
+echo "  box.svg, sphere.svg            the scores over the steps, and |correlation| of outputs and latents before and after"
 echo "  probe.svg                      accuracy over shots, one line a transform; open it in a browser"
-echo "  identify.json, probe.json, disentangle.json: every number above, with the settings"
+echo "  box.json, sphere.json, probe.json, disentangle.json: every number above, with the settings"
 echo "  ica.npz, pipeline.npz          the saved transform and classifier; a C program loads them, and numpy reads them"
 echo "  components.npy                 the test rows as independent components"
 echo "  predictions.tsv                the predictions"

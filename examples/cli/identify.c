@@ -67,12 +67,24 @@ static void print_heading(void)
     printf("| --- | --- | --- | --- | --- | --- | --- | --- |\n");
 }
 
+/* One seed has no deviation. */
+static void print_score(double mean, double deviation, size_t count)
+{
+    if (count > 1)
+        printf(" %.2f +- %.2f |", 100 * mean, 100 * deviation);
+    else
+        printf(" %.2f |", 100 * mean);
+}
+
 static void print_row(const identify_case *work, const identify_run *runs, size_t count)
 {
     identify_summary s = identify_summarise(runs, count);
-    printf("| %s | %.2f +- %.2f | %.2f +- %.2f | %.2f +- %.2f | %.2f +- %.2f | %.3f | %.3f | %.0f |\n", work->name, 100 * s.mean.r2[0],
-           100 * s.deviation.r2[0], 100 * s.mean.r2[1], 100 * s.deviation.r2[1], 100 * s.mean.mcc[0], 100 * s.deviation.mcc[0],
-           100 * s.mean.mcc[1], 100 * s.deviation.mcc[1], s.mean.leakage[0], s.mean.leakage[1], s.seconds / (double) count);
+    printf("| %s |", work->name);
+    for (int side = 0; side < 2; side++)
+        print_score(s.mean.r2[side], s.deviation.r2[side], count);
+    for (int side = 0; side < 2; side++)
+        print_score(s.mean.mcc[side], s.deviation.mcc[side], count);
+    printf(" %.3f | %.3f | %.0f |\n", s.mean.leakage[0], s.mean.leakage[1], s.seconds / (double) count);
     fflush(stdout);
 }
 

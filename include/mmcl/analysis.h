@@ -1,4 +1,4 @@
-/* Can the components be trusted? ICA from many starts and on resampled rows, its components clustered. */
+/* Can the components be trusted? Their stability over starts and samples, whether there are axes at all, and how many. */
 #ifndef MMCL_ANALYSIS_H
 #define MMCL_ANALYSIS_H
 
@@ -79,6 +79,67 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_stability_field(const mmcl_stability *stabi
  * message names the largest index), MMCL_E_NOMEM.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_stability_transform(const mmcl_stability *stability, double least, mmcl_transform **out);
+
+/* ---------------------------------------------------------------------------------------------------------- axes --- */
+
+/* All zero except struct_size gives the defaults. */
+typedef struct mmcl_axes_options {
+    size_t                   struct_size;
+    const mmcl_step_options *step;        /* the ICA; its start is not used. NULL: Picard to a tolerance of 1e-4 */
+    uint64_t                 rotations;   /* random ones to compare with, at least 2; 0: 50 */
+    uint64_t                 seed;        /* of the split, the start and the rotations */
+    uint64_t                 cache_bytes; /* as in mmcl_fit_options */
+    double                   holdout;     /* share of rows that judge, below 1; 0: 0.5 */
+} mmcl_axes_options;
+
+/*
+ * A contrast is the mean over components of (mean log cosh y - its value for a standard normal)^2, Hyvarinen's (1998) approximation
+ * of negentropy up to a factor, on rows that no fit has seen, whitened as the others are.
+ */
+typedef struct mmcl_axes_info {
+    size_t   struct_size;
+    uint64_t fitted_rows, judged_rows;
+    uint64_t components;
+    uint64_t rotations;
+    double   contrast;         /* of the axes that ICA found */
+    double   principal;        /* of the principal axes, whitened */
+    double   random_mean;      /* of random rotations of them */
+    double   random_deviation;
+    double   score;            /* (contrast - max(principal, random_mean)) / random_deviation */
+    uint32_t converged;        /* 1: ICA stopped by its tolerance */
+    uint32_t reserved;
+} mmcl_axes_info;
+
+/*
+ * Are there axes for ICA to find? If the whitened representations look the same in every rotation, as latents uniform on a sphere do
+ * whatever orthogonal map contrastive learning has put before them, then axes fitted on one part of the rows are no better on the
+ * other than random ones: the score is a standard normal variable. Independent latents, as in a convex body, make it large.
+ * Thread class: exclusive. Allocates: as a fit of the step, and 8 bytes a row; released again.
+ * Errors: as mmcl_transform_fit; MMCL_E_INVAL also for a step that is no ICA, one rotation, a holdout of 1 or above.
+ */
+MMCL_API MMCL_CHECK mmcl_status mmcl_axes_test(mmcl_context *context, const mmcl_matrix *parts, size_t n_parts,
+                                               const mmcl_axes_options *options, mmcl_axes_info *info);
+
+/* ------------------------------------------------------------------------------------------------------- how many --- */
+
+/* All zero except struct_size gives the defaults. */
+typedef struct mmcl_parallel_options {
+    size_t   struct_size;
+    uint64_t seed;
+    double   quantile; /* of the draws that an eigenvalue has to exceed, below 1; 0: 0.95 */
+    uint64_t draws;    /* 0: 20 */
+} mmcl_parallel_options;
+
+/*
+ * Parallel analysis (Horn 1965): *components is how many leading eigenvalues of the covariance exceed those of as many rows whose
+ * columns have the same variances but nothing in common; 0 is possible. Their covariance is drawn as D^(1/2) (I + E / sqrt(n)) D^(1/2),
+ * E symmetric, normal, of variance 1 and 2 on the diagonal, which is the limit for many rows. `eigenvalues` [cols] and `thresholds`
+ * [cols], both descending, may be NULL. A chain's own data give moments by mmcl_moments_update.
+ * Thread class: exclusive. Allocates: O(cols^2 + draws cols), released again.
+ * Errors: MMCL_E_INVAL (a quantile of 1 or above, more than 1000 draws), MMCL_E_STATE (no rows), MMCL_E_NUMERIC, MMCL_E_NOMEM.
+ */
+MMCL_API MMCL_CHECK mmcl_status mmcl_parallel_analysis(const mmcl_moments *moments, const mmcl_parallel_options *options,
+                                                       uint64_t *components, double *eigenvalues, double *thresholds);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,7 @@
-/* Stability of components over repeated ICA. Data flow: runs -> maps -> similarities -> clusters. Owner of struct mmcl_stability. */
+/*
+ * What can be said of components: their stability over repeated ICA (runs -> maps -> similarities -> clusters), whether there are axes
+ * to find, how many there are. Owner of struct mmcl_stability.
+ */
 #ifndef MMCL_ANALYSIS_ANALYSIS_H
 #define MMCL_ANALYSIS_ANALYSIS_H
 
@@ -6,6 +9,16 @@
 #include "transform/moments.h"
 
 #include <mmcl/analysis.h>
+
+/* Rows of others by their numbers, read through a view. */
+typedef struct mmcl__drawn {
+    const mmcl__rows *rows;
+    size_t           *index;
+    bool              wide; /* read as float64 */
+} mmcl__drawn;
+
+/* A view of the first `count` rows that drawn->index names, whenever it is read; `drawn` has to live as long. */
+mmcl_matrix mmcl__drawn_view(mmcl__drawn *drawn, size_t count);
 
 #define MMCL__MOST_ITEMS ((size_t) 16384)
 
@@ -28,6 +41,12 @@ mmcl_status mmcl__stability_create(mmcl_stability **out, mmcl_context *context, 
                                    const mmcl_stability_options *options, const mmcl_step_options *step);
 void        mmcl__stability_destroy(mmcl_stability *stability);
 mmcl_status mmcl__stability_transform(const mmcl_stability *stability, double least, mmcl_transform **out);
+
+/* Options are imported and resolved, with a step that has been; what they say is in analysis.h. */
+mmcl_status mmcl__axes_test(mmcl_context *context, const mmcl__rows *rows, const mmcl_axes_options *options,
+                            const mmcl_step_options *step, mmcl_axes_info *info);
+mmcl_status mmcl__parallel_analysis(const mmcl_moments *moments, const mmcl_parallel_options *options, uint64_t *components,
+                                    double *eigenvalues, double *thresholds);
 
 /*
  * Average linkage of n items by similarity [n, n], which it overwrites (its diagonal is not looked at), down to `wanted` clusters; label [n]

@@ -8,27 +8,6 @@
 
 /* ------------------------------------------------------------------------------------------------------------- runs --- */
 
-/* Rows drawn with replacement from others, read through this. */
-typedef struct drawn {
-    const mmcl__rows *rows;
-    size_t           *index; /* [rows] */
-    bool              wide;  /* read as float64 */
-} drawn;
-
-static mmcl_status read_drawn(void *user, size_t first, size_t count, void *out)
-{
-    const drawn *d    = user;
-    size_t       cols = d->rows->cols;
-    for (size_t i = 0; i < count; i++) {
-        size_t      row    = d->index[first + i];
-        mmcl_status status = d->wide ? mmcl__rows_read_f64(d->rows, row, 1, (double *) out + i * cols, NULL, NULL)
-                                     : mmcl__rows_read_f32(d->rows, row, 1, (float *) out + i * cols, NULL, NULL);
-        if (status != MMCL_OK)
-            return status;
-    }
-    return MMCL_OK;
-}
-
 static void draw_rows(size_t n, uint64_t seed, uint64_t run, size_t *index)
 {
     uint32_t key[2] = {(uint32_t) seed, (uint32_t) (seed >> 32)};
@@ -113,11 +92,9 @@ static mmcl_status run_on(mmcl_stability *s, const mmcl__rows *rows, size_t run,
 
 static mmcl_status run_bootstrap(mmcl_stability *s, const mmcl__rows *rows, mmcl__operation *operation)
 {
-    drawn       d      = {.rows = rows, .index = mmcl__alloc(s->context, rows->rows, sizeof(size_t))};
-    mmcl_status status = d.index == NULL ? MMCL_E_NOMEM : MMCL_OK;
-    for (size_t i = 0; i < rows->n_parts; i++)
-        d.wide |= rows->parts[i].dtype == MMCL_F64;
-    const mmcl_matrix view = {.rows = rows->rows, .cols = rows->cols, .read = read_drawn, .read_user = &d, .dtype = d.wide ? MMCL_F64 : MMCL_F32};
+    mmcl__drawn       d      = {.rows = rows, .index = mmcl__alloc(s->context, rows->rows, sizeof(size_t))};
+    mmcl_status       status = d.index == NULL ? MMCL_E_NOMEM : MMCL_OK;
+    const mmcl_matrix view   = mmcl__drawn_view(&d, rows->rows);
     for (size_t run = 0; run < s->runs && status == MMCL_OK; run++) {
         mmcl__rows resampled;
         draw_rows(rows->rows, s->options.seed, run, d.index);

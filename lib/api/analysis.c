@@ -114,3 +114,59 @@ mmcl_status mmcl_stability_transform(const mmcl_stability *stability, double lea
     *out = NULL;
     return stability == NULL ? MMCL_E_INVAL : mmcl__stability_transform(stability, least, out);
 }
+
+/* ------------------------------------------------------------------------------------------------------- axes, how many --- */
+
+static mmcl_status check_axes(mmcl_context *context, mmcl_axes_options *options)
+{
+    if (options->rotations == 0)
+        options->rotations = 50;
+    if (options->rotations < 2)
+        return mmcl__fail(context, MMCL_E_INVAL, "rotations: 1, expected at least 2");
+    if (!(options->holdout >= 0 && options->holdout < 1))
+        return mmcl__fail(context, MMCL_E_INVAL, "holdout: %g, expected 0 to below 1", options->holdout);
+    if (options->holdout == 0)
+        options->holdout = 0.5;
+    return MMCL_OK;
+}
+
+mmcl_status mmcl_axes_test(mmcl_context *context, const mmcl_matrix *parts, size_t n_parts, const mmcl_axes_options *options,
+                           mmcl_axes_info *info)
+{
+    mmcl_axes_options ours;
+    mmcl_step_options step;
+    mmcl_axes_info    found = {.struct_size = sizeof found};
+    mmcl__rows        rows;
+    if (context == NULL)
+        return MMCL_E_INVAL;
+    MMCL__TRY(mmcl__import(context, &ours, sizeof ours, MMCL__V1(mmcl_axes_options, holdout), options, "mmcl_axes_options"));
+    if (info == NULL)
+        return mmcl__fail(context, MMCL_E_INVAL, "info: NULL");
+    MMCL__CHECK_INFO(context, info, mmcl_axes_info, reserved);
+    MMCL__TRY(check_axes(context, &ours));
+    MMCL__TRY(resolve_step(context, ours.step, &step));
+    MMCL__TRY(mmcl__rows_open(context, &rows, parts, n_parts, "parts"));
+    mmcl_status status = rows.rows < 2 ? mmcl__fail(context, MMCL_E_INVAL, "parts: %zu rows, expected at least 2", rows.rows)
+                                       : mmcl__axes_test(context, &rows, &ours, &step, &found);
+    mmcl__rows_close(context, &rows);
+    return status == MMCL_OK ? mmcl__export(context, info, &found, sizeof found, MMCL__V1(mmcl_axes_info, reserved), "mmcl_axes_info") : status;
+}
+
+mmcl_status mmcl_parallel_analysis(const mmcl_moments *moments, const mmcl_parallel_options *options, uint64_t *components,
+                                   double *eigenvalues, double *thresholds)
+{
+    mmcl_parallel_options ours;
+    if (moments == NULL || components == NULL)
+        return MMCL_E_INVAL;
+    mmcl_context *context = moments->context;
+    MMCL__TRY(mmcl__import(context, &ours, sizeof ours, MMCL__V1(mmcl_parallel_options, draws), options, "mmcl_parallel_options"));
+    if (!(ours.quantile >= 0 && ours.quantile < 1))
+        return mmcl__fail(context, MMCL_E_INVAL, "quantile: %g, expected 0 to below 1", ours.quantile);
+    if (ours.draws > 1000)
+        return mmcl__fail(context, MMCL_E_INVAL, "draws: %llu, expected at most 1000", (unsigned long long) ours.draws);
+    if (moments->count == 0)
+        return mmcl__fail(context, MMCL_E_STATE, "moments: of no rows");
+    ours.quantile = ours.quantile == 0 ? 0.95 : ours.quantile;
+    ours.draws    = ours.draws == 0 ? 20 : ours.draws;
+    return mmcl__parallel_analysis(moments, &ours, components, eigenvalues, thresholds);
+}

@@ -212,9 +212,6 @@ static void sort_rows(size_t k, double *w, double *key, double *third)
     }
 }
 
-/* E log cosh of a standard normal, the value that negentropy is measured against. */
-#define GAUSSIAN_LOGCOSH 0.374567207491438
-
 /* Order, as the options have it, and the sign by skewness; that by loadings needs the whole map and comes later. */
 static mmcl_status arrange(const mmcl_step_options *options, const mmcl__step *whitening, mmcl__ica_rows *rows, double *w, double *key,
                            double *third)
@@ -226,7 +223,7 @@ static mmcl_status arrange(const mmcl_step_options *options, const mmcl__step *w
     if (options->order == MMCL_ORDER_VARIANCE)
         source_variance(whitening, w, key);
     for (size_t i = 0; i < k && options->order == MMCL_ORDER_NEGENTROPY; i++)
-        key[i] = fabs(key[i] - GAUSSIAN_LOGCOSH);
+        key[i] = fabs(key[i] - MMCL__GAUSSIAN_LOGCOSH);
     if (options->order != MMCL_ORDER_FITTED)
         sort_rows(k, w, key, third);
     for (size_t i = 0; i < k && options->sign == MMCL_SIGN_SKEW; i++)

@@ -51,6 +51,9 @@ typedef struct mmcl__ica_stats {
 mmcl_status mmcl__ica_pass(mmcl__ica_rows *rows, const double *w, size_t m, mmcl_ica_contrast contrast, double alpha,
                            mmcl__ica_stats *stats);
 
+/* E log cosh of a standard normal, the value that negentropy is measured against. */
+#define MMCL__GAUSSIAN_LOGCOSH 0.374567207491438
+
 /* Means of y_i^3 into third [m] and of log cosh y_i into logcosh [m]. */
 mmcl_status mmcl__ica_describe(mmcl__ica_rows *rows, const double *w, size_t m, double *third, double *logcosh);
 

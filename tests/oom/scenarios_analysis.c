@@ -24,7 +24,42 @@ end:
     return status;
 }
 
+static mmcl_status axes(world *w, const char *argument)
+{
+    const mmcl_matrix       parts[] = {fixture_rows(0), fixture_read(w, 1)};
+    const mmcl_step_options step    = {.struct_size = sizeof step, .kind = MMCL_STEP_ICA, .components = 2, .max_iterations = 5};
+    const mmcl_axes_options options = {.struct_size = sizeof options, .step = &step, .rotations = 3};
+    mmcl_axes_info          info    = {.struct_size = sizeof info};
+    mmcl_status             status;
+    (void) argument;
+    TRY(w, CALL(mmcl_axes_test)(w->context, parts, 2, &options, &info));
+    harness_note(w, &info, sizeof info);
+end:
+    return status;
+}
+
+static mmcl_status parallel(world *w, const char *argument)
+{
+    const mmcl_matrix           rows    = fixture_rows(0);
+    const mmcl_parallel_options options = {.struct_size = sizeof options, .draws = 3};
+    mmcl_moments               *moments = NULL;
+    uint64_t                    components;
+    double                      values[COLS], thresholds[COLS];
+    mmcl_status                 status;
+    (void) argument;
+    TRY(w, CALL(mmcl_moments_create)(&moments, w->context, COLS));
+    TRY(w, CALL(mmcl_moments_update)(moments, &rows));
+    TRY(w, CALL(mmcl_parallel_analysis)(moments, &options, &components, values, thresholds));
+    harness_note(w, values, sizeof values);
+    harness_note(w, thresholds, sizeof thresholds);
+end:
+    CALL(mmcl_moments_destroy)(moments);
+    return status;
+}
+
 const scenario scenarios_analysis[] = {
+    {"axes against random rotations", axes, NULL},
+    {"parallel analysis", parallel, NULL},
     {"stability over starts", stability, "starts"},
     {"stability over resampled rows", stability, "bootstrap"},
     {0},

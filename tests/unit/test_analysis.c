@@ -170,6 +170,86 @@ START_TEST(same_seed_same_bits)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------------------------------------ axes --- */
+
+enum { LATENT = 8, SAMPLES = 4000 };
+
+/* Latents of a model under a random rotation, each row at norm 1, as a contrastive encoder gives them. */
+static double axes_score(mmcl_space space, uint64_t seed)
+{
+    static float             z[SAMPLES * LATENT], x[SAMPLES * LATENT];
+    double                   q[LATENT * LATENT];
+    mmcl__numpy_rng          rng;
+    mmcl_model              *model;
+    const mmcl_model_options options = {.struct_size = sizeof options, .space = space, .latent = LATENT, .mixing = MMCL_MIXING_IDENTITY};
+    const mmcl_samples       samples = {.struct_size = sizeof samples, .rows = SAMPLES, .z_x = z};
+    const mmcl_matrix        matrix  = {.data = x, .rows = SAMPLES, .cols = LATENT};
+    const mmcl_axes_options  how     = {.struct_size = sizeof how, .seed = seed};
+    mmcl_axes_info           info    = {.struct_size = sizeof info};
+    OK(mmcl_model_create(&model, context, &options));
+    OK(mmcl_model_sample(model, seed, 0, &samples));
+    mmcl_model_destroy(model);
+    mmcl__numpy_seed(&rng, (uint32_t) seed);
+    for (size_t i = 0; i < LATENT * LATENT; i++)
+        q[i] = mmcl__numpy_normal(&rng);
+    ck_assert_int_eq(mmcl__decorrelate(context, LATENT, q), MMCL_OK);
+    for (size_t r = 0; r < SAMPLES; r++) {
+        double y[LATENT] = {0}, square = 0;
+        for (size_t i = 0; i < LATENT; i++) {
+            for (size_t j = 0; j < LATENT; j++)
+                y[i] += q[i * LATENT + j] * ((double) z[r * LATENT + j] - (space == MMCL_SPACE_BOX ? 0.5 : 0));
+            square += y[i] * y[i];
+        }
+        for (size_t i = 0; i < LATENT; i++)
+            x[r * LATENT + i] = (float) (y[i] / sqrt(square));
+    }
+    OK(mmcl_axes_test(context, &matrix, 1, &how, &info));
+    ck_assert(info.fitted_rows + info.judged_rows == SAMPLES && info.components == LATENT && info.rotations == 50 && info.converged == 1);
+    ck_assert(info.random_deviation > 0 && info.contrast > 0);
+    return info.score;
+}
+
+/* The norm gives nothing away: what differs is whether the whitened rows look the same in every rotation. */
+START_TEST(boxes_have_axes_and_spheres_have_none)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        double box = axes_score(MMCL_SPACE_BOX, seed), sphere = axes_score(MMCL_SPACE_SPHERE, seed);
+        ck_assert_msg(box > 4, "box, seed %d: score %g", (int) seed, box);
+        ck_assert_msg(sphere < 4, "sphere, seed %d: score %g", (int) seed, sphere);
+    }
+}
+END_TEST
+
+/* Three directions stand out of unit noise; of noise alone none does. */
+START_TEST(parallel_analysis_counts_what_stands_out)
+{
+    mmcl__numpy_rng rng;
+    mmcl__numpy_seed(&rng, 8);
+    for (size_t wanted = 0; wanted <= 3; wanted += 3) {
+        mmcl_moments *moments;
+        uint64_t      components;
+        double        values[D], thresholds[D];
+        for (size_t i = 0; i < N; i++) {
+            double common[3];
+            for (size_t k = 0; k < 3; k++)
+                common[k] = mmcl__numpy_normal(&rng);
+            for (size_t j = 0; j < D; j++)
+                rows[i * D + j] = mmcl__numpy_normal(&rng) + (wanted > 0 ? 0.6 * common[j % 3] : 0);
+        }
+        const mmcl_matrix matrix = {.data = rows, .rows = N, .cols = D, .dtype = MMCL_F64};
+        OK(mmcl_moments_create(&moments, context, D));
+        OK(mmcl_moments_update(moments, &matrix));
+        OK(mmcl_parallel_analysis(moments, NULL, &components, values, thresholds));
+        ck_assert_uint_eq(components, wanted);
+        for (size_t i = 1; i < D; i++)
+            ck_assert(values[i] <= values[i - 1] && thresholds[i] <= thresholds[i - 1]);
+        double edge = (1 + sqrt((double) D / N)) * (1 + sqrt((double) D / N)); /* Marchenko and Pastur's, for columns of variance 1 */
+        ck_assert_double_eq_tol(thresholds[0] / (wanted > 0 ? 1.36 : 1), edge, 0.05);
+        mmcl_moments_destroy(moments);
+    }
+}
+END_TEST
+
 static void refused(mmcl_status want, const char *words, mmcl_stability_options options, size_t n_rows, const mmcl_step_options *step)
 {
     mmcl_matrix     matrix    = mixed_rows();
@@ -192,8 +272,19 @@ START_TEST(bad_input_is_named)
     refused(MMCL_E_INVAL, "9 components of 8 columns", (mmcl_stability_options){0}, N, &many);
     refused(MMCL_E_INVAL, "runs: 3000 times 8 components", (mmcl_stability_options){.runs = 3000}, N, NULL);
     refused(MMCL_E_INVAL, "no rows", (mmcl_stability_options){0}, 0, NULL);
-    double          index[D], size[D];
-    mmcl_matrix     matrix    = mixed_rows();
+    double            index[D], size[D];
+    mmcl_matrix       matrix = mixed_rows();
+    mmcl_axes_options axes   = {.struct_size = sizeof axes, .rotations = 1};
+    mmcl_axes_info    found  = {.struct_size = sizeof found, .score = 42};
+    ck_assert_int_eq(mmcl_axes_test(context, &matrix, 1, &axes, &found), MMCL_E_INVAL);
+    ck_assert_msg(strstr(mmcl_context_message(context), "rotations: 1") != NULL, "%s", mmcl_context_message(context));
+    axes = (mmcl_axes_options){.struct_size = sizeof axes, .holdout = 1e-9};
+    ck_assert_int_eq(mmcl_axes_test(context, &matrix, 1, &axes, &found), MMCL_E_INVAL);
+    ck_assert_msg(strstr(mmcl_context_message(context), "leaves one side empty") != NULL, "%s", mmcl_context_message(context));
+    axes = (mmcl_axes_options){.struct_size = sizeof axes, .holdout = 2e-3};
+    ck_assert_int_eq(mmcl_axes_test(context, &matrix, 1, &axes, &found), MMCL_E_NUMERIC);
+    ck_assert_msg(strstr(mmcl_context_message(context), "lower rank") != NULL, "%s", mmcl_context_message(context));
+    ck_assert_double_eq(found.score, 42);
     mmcl_stability *stability = analyse(&matrix, MMCL_ICA_PICARD, 0, index, size);
     mmcl_transform *transform;
     ck_assert_int_eq(mmcl_stability_transform(stability, 1.5, &transform), MMCL_E_INVAL);
@@ -213,6 +304,8 @@ int main(void)
     tcase_add_test(tests, linkage_equals_its_definition);
     tcase_add_test(tests, sources_are_stable_and_noise_is_not);
     tcase_add_test(tests, same_seed_same_bits);
+    tcase_add_test(tests, boxes_have_axes_and_spheres_have_none);
+    tcase_add_test(tests, parallel_analysis_counts_what_stands_out);
     tcase_add_test(tests, bad_input_is_named);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

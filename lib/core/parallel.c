@@ -228,10 +228,15 @@ mmcl_status mmcl__parallel(const mmcl_context *context, size_t n, mmcl__task tas
     return status;
 }
 
-/* Enough lanes for the threads of a large machine, few enough that their sums stay small beside the inputs. */
+/*
+ * Enough lanes for the threads of a large machine, few enough that their sums stay small beside the inputs; a power of two, so that
+ * two, four and eight threads get equal shares.
+ */
 mmcl__lanes mmcl__lanes_of(size_t n, size_t bytes)
 {
     const size_t most = 16, least = 2, budget = (size_t) 32 << 20;
-    size_t       count = MMCL__MAX(least, MMCL__MIN(most, budget / MMCL__MAX(bytes, 1)));
+    size_t       count = most;
+    while (count > least && count > budget / MMCL__MAX(bytes, 1))
+        count /= 2;
     return (mmcl__lanes){.n = n, .count = MMCL__MAX(1, MMCL__MIN(count, n))};
 }

@@ -228,27 +228,49 @@ mmcl_status mmcl__invert_spd(mmcl_context *context, size_t n, double *a)
     return MMCL_OK;
 }
 
+struct solve {
+    size_t        n, m;
+    const double *a; /* factored */
+    const int    *pivots;
+    double       *b, *columns;
+};
+
+static void solve_slice(void *argument, size_t i, uint32_t worker)
+{
+    (void) worker;
+    const struct solve *s = argument;
+    size_t              first = i * SLICE;
+    int                 order = narrow(s->n), count = narrow(MMCL__MIN(SLICE, s->m - first)), info = 0;
+    double             *columns = s->columns + first * s->n;
+    for (size_t row = 0; row < s->n; row++)
+        for (size_t j = 0; j < (size_t) count; j++)
+            columns[j * s->n + row] = s->b[row * s->m + first + j];
+    dgetrs_("T", &order, &count, s->a, &order, s->pivots, columns, &order, &info, 1); /* fails for wrong arguments alone */
+    for (size_t row = 0; row < s->n; row++)
+        for (size_t j = 0; j < (size_t) count; j++)
+            s->b[row * s->m + first + j] = columns[j * s->n + row];
+}
+
 mmcl_status mmcl__solve(mmcl_context *context, size_t n, size_t m, double *a, double *b, double *log_abs_det)
 {
+    mmcl_status status = MMCL_OK;
     int    *pivots  = mmcl__alloc(context, n, sizeof *pivots);
     double *columns = mmcl__alloc(context, n * m, sizeof *columns);
-    int     order = narrow(n), count = narrow(m), info = 0;
+    int     order = narrow(n), info = 0;
     if (pivots != NULL && columns != NULL) {
         dgetrf_(&order, &order, a, &order, pivots, &info); /* a column-major reader sees the transpose: solve with its transpose */
         if (log_abs_det != NULL)
             *log_abs_det = 0;
         for (size_t i = 0; i < n && log_abs_det != NULL; i++)
             *log_abs_det += log(fabs(a[i * n + i]));
-        if (info == 0 && m > 0) {
-            transpose(n, m, b, columns);
-            dgetrs_("T", &order, &count, a, &order, pivots, columns, &order, &info, 1);
-            transpose(m, n, columns, b);
-        }
+        struct solve solve = {.n = n, .m = m, .a = a, .pivots = pivots, .b = b, .columns = columns};
+        if (info == 0)
+            status = mmcl__parallel(context, (m + SLICE - 1) / SLICE, solve_slice, &solve);
     }
     bool failed = pivots == NULL || columns == NULL;
     mmcl__free(context, pivots, n, sizeof *pivots);
     mmcl__free(context, columns, n * m, sizeof *columns);
     if (failed)
         return MMCL_E_NOMEM;
-    return info == 0 ? MMCL_OK : mmcl__fail(context, MMCL_E_NUMERIC, "a %zu x %zu system is singular", n, n);
+    return info == 0 ? status : mmcl__fail(context, MMCL_E_NUMERIC, "a %zu x %zu system is singular", n, n);
 }

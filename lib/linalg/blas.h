@@ -51,7 +51,7 @@ mmcl_status mmcl__invert_spd(mmcl_context *context, size_t n, double *a);
 
 /*
  * Solves a x = b for general a [n, n] and b [n, m] in place; a is destroyed. *log_abs_det (may be NULL) receives log |det a|;
- * m may be 0 when only that is wanted.
+ * m may be 0 when only that is wanted. The columns of b are spread over the context's threads.
  */
 mmcl_status mmcl__solve(mmcl_context *context, size_t n, size_t m, double *a, double *b, double *log_abs_det);
 

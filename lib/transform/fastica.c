@@ -18,9 +18,9 @@ double mmcl__skewness(size_t k, const double *g)
     return most;
 }
 
-void mmcl__ica_gradient(size_t k, const double *psi_x, const double *w, double *g)
+mmcl_status mmcl__ica_gradient(const mmcl_context *context, size_t k, const double *psi_x, const double *w, double *g)
 {
-    mmcl__gemm_f64(false, true, k, k, k, 1, psi_x, k, w, k, 0, g, k);
+    return mmcl__square_gemm(context, false, true, k, psi_x, w, g);
 }
 
 /* The cube grows faster than the score of any super-Gaussian density, so its sign is the other way round. */
@@ -77,7 +77,7 @@ mmcl_status mmcl__ica_examine(mmcl__ica_problem *problem, mmcl__ica_rows *rows, 
     const mmcl_step_options *options = problem->options;
     size_t                   k       = rows->k;
     MMCL__TRY(mmcl__ica_pass(rows, problem->w, k, options->contrast, options->alpha, stats));
-    mmcl__ica_gradient(k, stats->psi_x, problem->w, g);
+    MMCL__TRY(mmcl__ica_gradient(rows->context, k, stats->psi_x, problem->w, g));
     problem->super_gaussian = 0;
     for (size_t i = 0; i < k; i++) {
         problem->super_gaussian += mmcl__is_super(options->contrast, stats->slope[i], g[i * k + i]);

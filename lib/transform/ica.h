@@ -84,8 +84,8 @@ mmcl_status mmcl__ica_solve(mmcl__ica_problem *problem, mmcl__ica_rows *rows);
 mmcl_status mmcl__ica_examine(mmcl__ica_problem *problem, mmcl__ica_rows *rows, mmcl__ica_stats *stats, double *g);
 
 /* max |G - G^T| / 2 for G [k, k], and G itself from psi_x [k, k] and W. */
-double mmcl__skewness(size_t k, const double *g);
-void   mmcl__ica_gradient(size_t k, const double *psi_x, const double *w, double *g);
+double      mmcl__skewness(size_t k, const double *g);
+mmcl_status mmcl__ica_gradient(const mmcl_context *context, size_t k, const double *psi_x, const double *w, double *g);
 
 /* W = (W W^T)^(-1/2) W, in place; scratch from the context. */
 mmcl_status mmcl__decorrelate(mmcl_context *context, size_t k, double *w);

@@ -140,6 +140,13 @@ uint64_t mmcl__ica_rows_bytes(size_t n, size_t k, size_t cols, size_t width, mmc
 
 /* ------------------------------------------------------------------------------------------------------------ pass --- */
 
+static void lane_clear(void *argument, size_t lane, uint32_t worker)
+{
+    (void) worker;
+    mmcl__ica_rows *rows = argument;
+    memset(rows->sums + lane * rows->sums_share, 0, rows->sums_share * sizeof *rows->sums);
+}
+
 static void lane_total(void *argument, size_t i, uint32_t worker)
 {
     (void) worker;
@@ -160,7 +167,7 @@ static mmcl_status run(mmcl__ica_rows *rows, struct pass *pass, const double *w,
         mmcl__ica_products()->f32.pack(pass->m, rows->k, w, rows->w);
     pass->rows = rows;
     pass->w    = rows->w;
-    memset(rows->sums, 0, rows->lanes.count * rows->sums_share * sizeof *rows->sums);
+    MMCL__TRY(mmcl__parallel(rows->context, rows->lanes.count, lane_clear, rows));
     MMCL__TRY(mmcl__pass(rows->context, &rows->lanes, ROUND_TILES, wide ? visit_f64_ : visit_f32_, pass, rows->trouble));
     rows->passes++;
     return mmcl__parallel(rows->context, (rows->sums_share + rows->k - 1) / rows->k, lane_total, rows);

@@ -154,17 +154,17 @@ static void free_gradient(struct picard *p, const double *w, double *g)
     }
 }
 
-/* Gradient and Hessian at w, from the statistics of its pass. True when a sign changed. */
-static bool gradient(struct picard *p, const double *w, double *g)
+/* Gradient and Hessian at w, from the statistics of its pass. *changed: a sign is another than before. */
+static mmcl_status gradient(struct picard *p, const double *w, double *g, bool *changed)
 {
-    mmcl__ica_gradient(p->k, p->stats.psi_x, w, g);
-    bool changed = choose_signs(p, w, g);
+    MMCL__TRY(mmcl__ica_gradient(p->rows->context, p->k, p->stats.psi_x, w, g));
+    *changed = choose_signs(p, w, g);
     signed_scores(p, w, g);
     if (p->free)
         free_gradient(p, w, g);
     else
         rotation_gradient(p, g);
-    return changed;
+    return MMCL_OK;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- L-BFGS --- */
@@ -292,7 +292,8 @@ static mmcl_status advance(struct picard *p, bool *moved)
     *moved = step > 0;
     if (!*moved)
         return MMCL_OK;
-    bool changed = gradient(p, p->trial_w, p->trial_g);
+    bool changed;
+    MMCL__TRY(gradient(p, p->trial_w, p->trial_g, &changed));
     if (changed)
         p->pairs = 0;
     else
@@ -309,7 +310,9 @@ static mmcl_status solve(struct picard *p)
     const mmcl_step_options *options = problem->options;
     MMCL__TRY(mmcl__decorrelate(p->rows->context, p->k, problem->w));
     MMCL__TRY(evaluate(p, problem->w, &p->loss));
-    if (gradient(p, problem->w, p->g))
+    bool changed;
+    MMCL__TRY(gradient(p, problem->w, p->g, &changed));
+    if (changed)
         MMCL__TRY(loss_of(p, problem->w, &p->loss));
     problem->stop = MMCL_STOP_ITERATIONS;
     for (;;) {

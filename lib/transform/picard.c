@@ -21,6 +21,7 @@ struct picard {
     mmcl__ica_rows    *rows;
     size_t             k, cells, memory;  /* pairs kept at most */
     bool               free;              /* no orthogonality constraint */
+    bool               turned;            /* the last step changed signs: losses before and after it are of different densities */
     bool               gaussian;          /* the density is psi's times a Gaussian, as the extended free algorithm has it */
     mmcl__ica_stats    stats;
     double            *sign;              /* [k] +1 or -1 on psi */
@@ -257,15 +258,20 @@ static double largest(size_t n, const double *values)
     return most;
 }
 
+/* What rounding makes of the loss. */
+static double slack_of(const struct picard *p)
+{
+    return (p->rows->precision == MMCL_PRECISION_F64 ? DBL_EPSILON : FLT_EPSILON) * fabs(p->loss) / 4;
+}
+
 /*
  * Halves the step until the loss falls. Close to the optimum the fall drowns in the rounding of the loss before the gradient
  * does: there a step also counts that leaves the loss where it was, to that rounding. *step is 0 when nothing was found.
  */
 static mmcl_status line_search(struct picard *p, double *step, double *loss)
 {
-    double epsilon = p->rows->precision == MMCL_PRECISION_F64 ? DBL_EPSILON : FLT_EPSILON;
-    double slack   = epsilon * fabs(p->loss) / 4;
-    *step          = 1;
+    double slack = slack_of(p);
+    *step        = 1;
     for (int i = 0; i < LINE_TRIES; i++, *step /= 2) {
         MMCL__TRY(move(p, *step));
         MMCL__TRY(evaluate(p, p->trial_w, loss));
@@ -292,16 +298,35 @@ static mmcl_status advance(struct picard *p, bool *moved)
     *moved = step > 0;
     if (!*moved)
         return MMCL_OK;
-    bool changed;
-    MMCL__TRY(gradient(p, p->trial_w, p->trial_g, &changed));
-    if (changed)
+    MMCL__TRY(gradient(p, p->trial_w, p->trial_g, &p->turned));
+    if (p->turned)
         p->pairs = 0;
     else
         remember(p, step, p->trial_g);
     memcpy(p->problem->w, p->trial_w, p->cells * sizeof *p->trial_w);
     memcpy(p->g, p->trial_g, p->cells * sizeof *p->g);
     p->loss = loss;
-    return changed ? loss_of(p, p->problem->w, &p->loss) : MMCL_OK; /* the old loss belongs to other signs */
+    return p->turned ? loss_of(p, p->problem->w, &p->loss) : MMCL_OK; /* the old loss belongs to other signs */
+}
+
+#define IDLE_STEPS 20
+
+/*
+ * Steps in a row that brought neither a smaller gradient than any before nor a loss below the lowest by more than rounding: when they are
+ * many, the arithmetic has come to its end.
+ */
+typedef struct progress {
+    double gradient, loss; /* least so far */
+    int    idle;
+} progress;
+
+static bool has_stalled(progress *best, const struct picard *p, double gradient)
+{
+    bool better = p->turned || gradient < best->gradient || p->loss < best->loss - slack_of(p);
+    best->idle     = better ? 0 : best->idle + 1;
+    best->gradient = fmin(best->gradient, gradient);
+    best->loss     = p->turned ? p->loss : fmin(best->loss, p->loss);
+    return best->idle >= IDLE_STEPS;
 }
 
 static mmcl_status solve(struct picard *p)
@@ -314,12 +339,15 @@ static mmcl_status solve(struct picard *p)
     MMCL__TRY(gradient(p, problem->w, p->g, &changed));
     if (changed)
         MMCL__TRY(loss_of(p, problem->w, &p->loss));
+    progress best = {.gradient = INFINITY, .loss = INFINITY};
     problem->stop = MMCL_STOP_ITERATIONS;
     for (;;) {
         double size = largest(p->cells, p->g);
         MMCL__TRY(mmcl__tick(problem->operation, problem->iterations, size));
         if (size < options->tolerance)
             problem->stop = MMCL_STOP_TOLERANCE;
+        else if (has_stalled(&best, p, size))
+            problem->stop = MMCL_STOP_NO_PROGRESS;
         if (problem->stop != MMCL_STOP_ITERATIONS || problem->iterations == options->max_iterations)
             break;
         bool moved;

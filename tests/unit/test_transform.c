@@ -551,6 +551,32 @@ START_TEST(solvers_recover_the_sources)
 }
 END_TEST
 
+/* A tolerance that the arithmetic cannot reach ends where it stops to help, near the optimum, and not at the limit. */
+START_TEST(picard_stops_where_nothing_helps)
+{
+    const char *const solvers[] = {"ica:5:picard", "ica:5:picard:super", "ica:5:picard-free:super"};
+    float            *x = mixed(3000, 5, 'l');
+    mmcl_matrix       rows = dense(x, 3000, 5);
+    for (size_t i = 0; i < 2 * sizeof solvers / sizeof *solvers; i++) {
+        mmcl_transform   *t    = make(solvers[i / 2]);
+        mmcl_step_options step = last_step(t);
+        step.tolerance         = 1e-18;
+        step.max_iterations    = 100000;
+        step.precision         = i % 2 == 0 ? MMCL_PRECISION_F32 : MMCL_PRECISION_F64;
+        OK(mmcl_transform_set_step(t, 0, &step));
+        OK(mmcl_transform_fit(t, &rows, 1, NULL));
+        mmcl_step_info info = last_info(t);
+        ck_assert_msg(info.stop == MMCL_STOP_NO_PROGRESS && info.iterations < 1000, "%s, precision %d: stop %d after %d iterations",
+                      solvers[i / 2], (int) step.precision, (int) info.stop, (int) info.iterations);
+        double most = step.precision == MMCL_PRECISION_F32 ? 1e-4 : 1e-7;
+        if (step.algorithm == MMCL_ICA_PICARD) /* the free one's optimum is not uncorrelated, which the residual is about */
+            ck_assert_msg(info.residual < most, "%s, precision %d: residual %g", solvers[i / 2], (int) step.precision, info.residual);
+        mmcl_transform_destroy(t);
+    }
+    free(x);
+}
+END_TEST
+
 START_TEST(order_and_sign)
 {
     enum { n = 3000, d = 4 };
@@ -779,6 +805,7 @@ int main(void)
     tcase_add_test(tcase, fastica_equals_scikit_learn);
     tcase_add_test(tcase, arbitrary_scale_and_mixing_equal_scikit_learn);
     tcase_add_test(tcase, solvers_recover_the_sources);
+    tcase_add_test(tcase, picard_stops_where_nothing_helps);
     tcase_add_test(tcase, order_and_sign);
     tcase_add_test(tcase, bits_do_not_depend_on_threads_or_cache);
     tcase_add_test(tcase, estimate_bounds_the_peak);

@@ -26,7 +26,7 @@ static const cli_option options[] = {
     {"steps", OPTION_COUNT, AT(steps), "N", "of all phases together (default: the recipe's)", NULL, 1, 1000000000},
     {"seeds", OPTION_COUNT, AT(seeds), "N", "seeds SEED ... SEED+N-1, with mean and deviation (default: 1; --table: 3)", NULL, 1, 1000},
     {"table", OPTION_FLAG, AT(table), NULL, "every row of the table of results, as Markdown", NULL, 0, 0},
-    {"plot", OPTION_TEXT, AT(plot), "F.svg", "draw the scores over the steps, and |correlation| before and after", NULL, 0, 0},
+    {"plot", OPTION_TEXT, AT(plot), "F.svg", "draw the scores over the steps, and |correlation| before and after (--table: of the first row)", NULL, 0, 0},
     {0},
 };
 
@@ -46,6 +46,7 @@ static const struct row {
     {"sphere, uniform, normal:0.05", SPHERE(.coupling = MMCL_DIST_NORMAL)},
     {"sphere, uniform, vmf:10, t2x", SPHERE(.direction = MMCL_DIRECTION_T2X)},
     {"sphere, uniform, vmf:10, mixed", SPHERE(.direction = MMCL_DIRECTION_MIXED)},
+    {"sphere, uniform, vmf:10, symmetric", SPHERE(.direction = MMCL_DIRECTION_SYMMETRIC)},
     {"sphere, normal around e1, vmf:10", SPHERE(.marginal = MMCL_DIST_NORMAL)},
     {"sphere, laplace around e1, vmf:10", SPHERE(.marginal = MMCL_DIST_LAPLACE)},
     {"box, uniform, laplace:0.05", BOX(.coupling = MMCL_DIST_LAPLACE)},

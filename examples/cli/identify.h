@@ -7,6 +7,9 @@
 
 #include <stdio.h>
 
+#define IDENTIFY_JUDGED  8192 /* fresh pairs that scores are taken on */
+#define IDENTIFY_HOLDOUT 0.5  /* share of them that regressions are not fitted on and R2 is taken on */
+
 typedef struct identify_settings {
     common_settings common;
     const char     *marginal, *coupling; /* NULL: the space's own */

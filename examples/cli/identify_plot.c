@@ -89,6 +89,9 @@ void identify_write_plot(FILE *file, const identify_case *work, const identify_r
     snprintf(title, sizeof title, "Identifying the latents: %s, %zu seed%s", work->name, count, count == 1 ? "" : "s");
     put_text(file, WIDTH / 2, 24, " text-anchor=\"middle\" font-size=\"15\"", title);
     put_curves(file, runs, count);
+    if (work->model.space == MMCL_SPACE_SPHERE)
+        put_text(file, WIDTH - 20, HEIGHT - 14, " text-anchor=\"end\" fill=\"#555\"",
+                 "On a sphere latents come back up to a rotation: R2 is the score, and outputs need not match latents one to one.");
     if (count > 0) {
         put_matrix(file, 430, "|correlation| x 100, before training", n, runs[0].before);
         put_matrix(file, 720, "after, outputs sorted", n, runs[0].after);

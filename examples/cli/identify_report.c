@@ -203,6 +203,8 @@ void identify_write_case(json_writer *out, const identify_case *work, const iden
     json_count(out, "steps", count > 0 ? runs[0].steps : 0);
     json_real(out, "final_loss", s.final_loss);
     json_count(out, "seeds", count);
+    json_count(out, "judged_pairs", IDENTIFY_JUDGED);
+    json_real(out, "r2_holdout", IDENTIFY_HOLDOUT);
     write_model(out, work);
     write_recipe(out, work);
     json_open_list(out, "runs");

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JUDGED     8192  /* fresh rows: regressions are fitted on half of them */
+#define JUDGED     IDENTIFY_JUDGED
 #define STATISTICS 65536 /* rows for whitening and ICA */
 #define POINTS     24    /* of the curve */
 #define GAP        0.55  /* mean |f_x - f_t| of an output after a fold: near the optimum of L1 at scale 1 */
@@ -54,11 +54,11 @@ static mmcl_status encode(const work *w, const mmcl_encoder *encoder, int side)
     return mmcl_encoder_forward(encoder, &rows, w->codes, 0);
 }
 
-/* Held out: half of the rows fit, the others judge. Below 0 by chance where nothing can be told; then 0. */
+/* Held out: some of the rows fit, the others judge. Below 0 by chance where nothing can be told; then 0. */
 static mmcl_status r2_of(const work *w, const mmcl_matrix *codes, const float *truth, size_t cols, double *out)
 {
     const mmcl_matrix         factors = {.data = truth, .rows = JUDGED, .cols = cols};
-    const mmcl_metric_options options = {.struct_size = sizeof options, .holdout = 0.5, .seed = 1};
+    const mmcl_metric_options options = {.struct_size = sizeof options, .holdout = IDENTIFY_HOLDOUT, .seed = 1};
     mmcl_metric_result        result  = {.struct_size = sizeof result};
     *out = 0;
     if (cols == 0)

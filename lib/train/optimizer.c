@@ -46,8 +46,8 @@ static mmcl_status kfac(const mmcl_trainer *trainer, mmcl__train_side *side, dou
     const mmcl_trainer_options *options = &trainer->options;
     const mmcl_encoder         *encoder = side->encoder;
     uint64_t                    step    = trainer->state.step;
-    mmcl__kfac_average(&side->kfac, side->workspace, step == 0 ? 0 : options->factor_decay);
-    if (step < 4 || step % options->refresh == 0) /* the first batches say little each, and much together */
+    mmcl__kfac_average(&side->kfac, side->workspace, fmin(options->factor_decay, (double) step / (double) (step + 1)));
+    if (step % options->refresh == 0 || (step < options->refresh && (step & (step - 1)) == 0)) /* early factors change fast */
         MMCL__TRY(mmcl__kfac_refresh(&side->kfac, options->damping));
     double along = rate * rate * mmcl__kfac_precondition(&side->kfac, side->gradient), trust = options->trust;
     float  beta = (float) options->beta1, share = (1 - beta) * (float) (factor * (along > trust ? sqrt(trust / along) : 1));

@@ -116,12 +116,12 @@ static int resolve(cli_session *session, mmcl_model_options *model)
 static int make_case(cli_session *session, const identify_settings *s, identify_case *work)
 {
     TRY(resolve(session, &work->model));
-    work->recipe = *recipe_for(work->model.space);
+    work->recipe = *recipe_for(&work->model);
     if (s->batch > 0)
         work->recipe.batch = s->batch;
     if (s->steps > 0)
         recipe_scale(&work->recipe, s->steps);
-    work->widths      = s->widths.count > 0 ? s->widths.items : recipe_for(work->model.space)->widths;
+    work->widths      = s->widths.count > 0 ? s->widths.items : recipe_for(&work->model)->widths;
     work->width_count = s->widths.count > 0 ? s->widths.count : 2;
     return EXIT_OK;
 }

@@ -296,6 +296,7 @@ static int run_phase(work *w, const recipe_phase *phase, size_t index, double *s
                                           .scale          = *scale,
                                           .learn_scale    = r->learn_scale,
                                           .damping        = 0.01,
+                                          .trust          = 0.01, /* where the loss is almost 0, rare pairs make long steps */
                                           .optimizer      = MMCL_OPTIMIZER_KFAC};
     mmcl_trainer   *trainer;
     mmcl_train_info info = {.struct_size = sizeof info};

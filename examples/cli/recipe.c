@@ -6,41 +6,39 @@
 
 #include <string.h>
 
+enum { SPHERE, TIGHT_SPHERE, FLAT };
+
+#define ON_SPHERES                                                                                                       \
+    .widths = {128, 128}, .batch = 256, .warmup = 200, .similarity = MMCL_SIMILARITY_DOT, .geometry = MMCL_GEOMETRY_SPHERE, \
+    .scale = 5, .learn_scale = true
+
 static const recipe recipes[] = {
-    [MMCL_SPACE_SPHERE] = {.name        = "sphere",
-                           .widths      = {128, 128},
-                           .batch       = 256,
-                           .warmup      = 200,
-                           .similarity  = MMCL_SIMILARITY_DOT,
-                           .geometry    = MMCL_GEOMETRY_SPHERE,
-                           .scale       = 5,
-                           .learn_scale = true,
-                           .phases      = {{.steps = 20000, .rate = 5e-2, .end = 1e-5}}},
-    [MMCL_SPACE_BOX]    = {.name       = "box",
-                           .widths     = {64, 64},
-                           .batch      = 256,
-                           .warmup     = 200,
-                           .similarity = MMCL_SIMILARITY_L1,
-                           .geometry   = MMCL_GEOMETRY_NONE,
-                           .scale      = 1,
-                           .phases     = {{.steps = 8000, .rate = 5e-2, .end = 2e-2},
-                                          {.steps = 9000, .cell = 128, .pool = 65536, .rate = 4e-2, .end = 1e-2},
-                                          {.steps = 8000, .cell = 128, .pool = 65536, .rate = 2e-2, .end = 1e-5, .fold = true}}},
-    [MMCL_SPACE_REAL]   = {.name       = "real",
-                           .widths     = {64, 64},
-                           .batch      = 256,
-                           .warmup     = 200,
-                           .similarity = MMCL_SIMILARITY_L1,
-                           .geometry   = MMCL_GEOMETRY_NONE,
-                           .scale      = 1,
-                           .phases     = {{.steps = 8000, .rate = 5e-2, .end = 2e-2},
-                                          {.steps = 9000, .cell = 128, .pool = 65536, .rate = 4e-2, .end = 1e-2},
-                                          {.steps = 8000, .cell = 128, .pool = 65536, .rate = 2e-2, .end = 1e-5, .fold = true}}},
+    [SPHERE]       = {.name = "sphere", ON_SPHERES, .phases = {{.steps = 20000, .rate = 5e-2, .end = 1e-5}}},
+    [TIGHT_SPHERE] = {.name = "tight sphere",
+                      ON_SPHERES,
+                      .phases = {{.steps = 4000, .rate = 5e-2, .end = 2e-2},
+                                 {.steps = 21000, .cell = 32, .pool = 65536, .rate = 3e-2, .end = 1e-5}}},
+    [FLAT]         = {.name       = "box and R^d",
+                      .widths     = {64, 64},
+                      .batch      = 256,
+                      .warmup     = 200,
+                      .similarity = MMCL_SIMILARITY_L1,
+                      .geometry   = MMCL_GEOMETRY_NONE,
+                      .scale      = 1,
+                      .phases     = {{.steps = 8000, .rate = 5e-2, .end = 2e-2},
+                                     {.steps = 9000, .cell = 128, .pool = 65536, .rate = 4e-2, .end = 1e-2},
+                                     {.steps = 8000, .cell = 128, .pool = 65536, .rate = 2e-2, .end = 1e-5, .fold = true}}},
 };
 
-const recipe *recipe_for(mmcl_space space)
+/* A partner so near that a batch is told apart almost perfectly: then only hard cells have something left to teach. */
+static bool is_tight(const mmcl_model_options *model)
 {
-    return &recipes[space];
+    return model->coupling != MMCL_DIST_VMF || model->coupling_scale > 50;
+}
+
+const recipe *recipe_for(const mmcl_model_options *model)
+{
+    return &recipes[model->space != MMCL_SPACE_SPHERE ? FLAT : is_tight(model) ? TIGHT_SPHERE : SPHERE];
 }
 
 uint64_t recipe_steps(const recipe *r)

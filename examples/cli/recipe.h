@@ -29,8 +29,8 @@ typedef struct recipe {
     recipe_phase    phases[RECIPE_PHASES]; /* up to the first without steps */
 } recipe;
 
-/* The one for a space. */
-const recipe *recipe_for(mmcl_space space);
+/* The one for a model whose options are resolved. */
+const recipe *recipe_for(const mmcl_model_options *model);
 
 /* Steps of all phases. */
 uint64_t recipe_steps(const recipe *r);

@@ -50,10 +50,10 @@ refuse 2 "did you mean predict?" help predit
 expect 0 --version
 grep -q '^mmcl [0-9]*\.[0-9]*\.[0-9]*$' out || fail "version: $(cat out)"
 expect 0 help
-for sub in identify train encode probe disentangle metrics predict info; do
+for sub in identify train encode probe disentangle metrics analyse predict info; do
     grep -q "^  $sub " out || fail "help does not list $sub"
 done
-for sub in identify train encode probe disentangle metrics predict info; do
+for sub in identify train encode probe disentangle metrics analyse predict info; do
     expect 0 help $sub
     cp out first
     grep -q "^Example:" out && grep -q -- "--json FILE" out || fail "help $sub lacks example or options"
@@ -404,5 +404,21 @@ refuse 2 "did you mean mcc?" metrics --codes codes.npy --factors codes.npy --met
 refuse 2 "--factors A is needed" metrics --codes codes.npy
 refuse 2 "expected below 1" metrics --codes codes.npy --factors codes.npy --holdout 1
 refuse 2 "exclude each other" metrics --codes codes.npy --factors codes.npy --holdout 0.3 --in-sample
+
+# ------------------------------------------------------------------------------------------------ analyse
+keep report.html
+expect 0 analyse "$pool" --runs 3 --components 24 --report report.html --json analyse.json
+valid_json analyse.json
+grep -q '^recommended  ica:24+normalize' out || fail "independent latents go unseen: $(cat out)"
+grep -q '</html>' report.html && [ "$(grep -c '<svg' report.html)" = 2 ] || fail "report: $(head -c 300 report.html)"
+expect 0 analyse "$pool" --runs 2 --bootstrap --components 4 --json -
+valid_json out
+refuse 1 "has 96 columns" analyse "$pool" --components 97
+refuse 1 "missing.npy" analyse missing.npy
+refuse 2 "expected one array" analyse
+refuse 2 "same name" analyse "$pool" --json a --report a
+keep report.html
+refuse 1 "NaN or infinity in" analyse nan.npz:test_x --report report.html
+same report.html "analyse of NaN"
 
 exit $failed

@@ -1,0 +1,246 @@
+/* mmcl analyse: how many components features have, whether there are axes to find, how stable they are, and what follows. */
+#include "analyse.h"
+
+#include "memory.h"
+#include "output.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_COMPONENTS 128 /* that are analysed without --components */
+#define AXES_SCORE      4   /* above it there are axes */
+#define FLAT            1.5 /* largest over smallest variance of components that need no whitening */
+#define UNIT            1e-2
+
+typedef struct settings {
+    common_settings common;
+    const char     *report;
+    uint64_t        components, runs;
+    bool            bootstrap;
+} settings;
+
+static const cli_option options[] = {
+    {"components", OPTION_COUNT, offsetof(settings, components), "K", "of the ICA (default: as many as stand out, at most 128)", NULL, 2, 4096},
+    {"runs", OPTION_COUNT, offsetof(settings, runs), "N", "of the ICA, for the stability (default: 10)", NULL, 2, 1000},
+    {"bootstrap", OPTION_FLAG, offsetof(settings, bootstrap), NULL, "each run sees rows drawn with replacement", NULL, 0, 0},
+    {"report", OPTION_TEXT, offsetof(settings, report), "F.html", "write a page with pictures", NULL, 0, 0},
+    {0},
+};
+
+/* ------------------------------------------------------------------------------------------------------------ parts --- */
+
+/* Rows whose norm is 1, to the rounding of float16. */
+static int measure_norms(analysis *a)
+{
+    enum { TILE = 256 };
+    size_t          cols = a->rows.view.cols, units = 0;
+    float          *tile = memory_array(TILE * cols, sizeof *tile);
+    mmcl_transform *copy = NULL;
+    mmcl_status     status = mmcl_transform_create_spec(&copy, a->session->context, "raw");
+    rows_slice      slice;
+    rows_slice_init(&slice, &a->rows.view, 0, 1);
+    if (status == MMCL_OK)
+        status = mmcl_transform_fit(copy, &slice.view, 1, NULL);
+    for (size_t first = 0; status == MMCL_OK && first < a->rows.view.rows; first += TILE) {
+        size_t count = a->rows.view.rows - first < TILE ? a->rows.view.rows - first : TILE;
+        rows_slice_init(&slice, &a->rows.view, first, count);
+        status = mmcl_transform_apply(copy, &slice.view, tile, 0);
+        for (size_t i = 0; i < count && status == MMCL_OK; i++) {
+            double square = 0;
+            for (size_t j = 0; j < cols; j++)
+                square += (double) tile[i * cols + j] * (double) tile[i * cols + j];
+            units += fabs(sqrt(square) - 1) < UNIT;
+        }
+    }
+    a->unit_rows = units;
+    mmcl_transform_destroy(copy);
+    free(tile);
+    return status == MMCL_OK ? EXIT_OK : session_fail_status(a->session, status, a->rows.name);
+}
+
+static int count_components(analysis *a)
+{
+    mmcl_moments *moments = NULL;
+    size_t        cols    = a->rows.view.cols;
+    a->spectrum           = memory_array(cols, sizeof *a->spectrum);
+    a->thresholds         = memory_array(cols, sizeof *a->thresholds);
+    const mmcl_parallel_options how = {.struct_size = sizeof how, .seed = a->session->common->seed};
+    terminal_stage("components that stand out");
+    mmcl_status status = mmcl_moments_create(&moments, a->session->context, cols);
+    if (status == MMCL_OK)
+        status = mmcl_moments_update(moments, &a->rows.view);
+    if (status == MMCL_OK)
+        status = mmcl_parallel_analysis(moments, &how, &a->standing, a->spectrum, a->thresholds);
+    mmcl_moments_destroy(moments);
+    return status == MMCL_OK ? EXIT_OK : session_fail(a->session, status, a->rows.name);
+}
+
+static int find_axes(analysis *a, uint64_t runs, bool bootstrap)
+{
+    const mmcl_step_options      ica    = {.struct_size = sizeof ica, .kind = MMCL_STEP_ICA, .components = a->components,
+                                           .algorithm = MMCL_ICA_PICARD, .tolerance = 1e-4};
+    const mmcl_axes_options      axes   = {.struct_size = sizeof axes, .step = &ica, .seed = a->session->common->seed};
+    const mmcl_stability_options repeat = {.struct_size = sizeof repeat, .step = &ica, .seed = a->session->common->seed,
+                                           .runs = runs > 0 ? runs : 10, .bootstrap = bootstrap};
+    mmcl_stability *stability = NULL;
+    a->axes      = (mmcl_axes_info){.struct_size = sizeof a->axes};
+    a->stability = (mmcl_stability_info){.struct_size = sizeof a->stability};
+    a->index     = memory_array(a->components, sizeof *a->index);
+    terminal_stage("axes against random rotations");
+    mmcl_status status = mmcl_axes_test(a->session->context, &a->rows.view, 1, &axes, &a->axes);
+    terminal_stage("stability of components");
+    if (status == MMCL_OK)
+        status = mmcl_stability_create(&stability, a->session->context, &a->rows.view, 1, &repeat);
+    if (status == MMCL_OK)
+        status = mmcl_stability_get_info(stability, &a->stability);
+    if (status == MMCL_OK)
+        status = mmcl_stability_field(stability, MMCL_STABILITY_INDEX, a->index, a->components, NULL);
+    mmcl_stability_destroy(stability);
+    return status == MMCL_OK ? EXIT_OK : session_fail(a->session, status, a->rows.name);
+}
+
+/* What the evidence speaks for. */
+static void recommend(analysis *a)
+{
+    bool        unit = a->unit_rows == a->rows.view.rows, flat = a->spectrum[0] < FLAT * a->spectrum[a->components - 1];
+    const char *tail = unit ? "+normalize" : "";
+    if (a->axes.score > AXES_SCORE) {
+        a->advice = memory_format("ica:%llu%s", (unsigned long long) a->components, tail);
+        a->reason = "axes that ICA found on half of the rows stand out on the other half against random rotations and against principal axes";
+    } else if (!flat) {
+        a->advice = memory_format("whiten:%llu%s", (unsigned long long) a->components, tail);
+        a->reason = "no axes stand out against rotations, so ICA would add nothing to whitening; the components' variances differ";
+    } else {
+        a->advice = memory_text("raw");
+        a->reason = "no axes stand out against rotations, and the components' variances are alike, so there is nothing to whiten";
+    }
+}
+
+static int analyse_rows(analysis *a, const settings *s)
+{
+    TRY(count_components(a)); /* which also says where a row holds NaN */
+    TRY(measure_norms(a));
+    if (s->components > a->rows.view.cols)
+        return terminal_fail(EXIT_ERROR, "--components %llu: %s has %zu columns", (unsigned long long) s->components, a->rows.name, a->rows.view.cols);
+    a->components = s->components > 0 ? s->components : a->standing < MOST_COMPONENTS ? a->standing : MOST_COMPONENTS;
+    if (a->components < 2)
+        return terminal_fail(EXIT_ERROR, "%s: %llu components stand out of unrelated columns, and two are needed; --components K asks for K", a->rows.name,
+                             (unsigned long long) a->standing);
+    TRY(find_axes(a, s->runs, s->bootstrap));
+    recommend(a);
+    return EXIT_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- outputs --- */
+
+static void write_json(const void *given, json_writer *out)
+{
+    const analysis *a = given;
+    session_open_json(a->session, out, "analyse");
+    json_text(out, "features", a->rows.name);
+    json_count(out, "rows", a->rows.view.rows);
+    json_count(out, "columns", a->rows.view.cols);
+    json_count(out, "unit_rows", a->unit_rows);
+    json_count(out, "standing_out", a->standing);
+    json_count(out, "components", a->components);
+    json_text(out, "recommendation", a->advice);
+    json_text(out, "reason", a->reason);
+    json_open_object(out, "axes");
+    json_real(out, "score", a->axes.score);
+    json_real(out, "contrast", a->axes.contrast);
+    json_real(out, "principal", a->axes.principal);
+    json_real(out, "random_mean", a->axes.random_mean);
+    json_real(out, "random_deviation", a->axes.random_deviation);
+    json_flag(out, "converged", a->axes.converged != 0);
+    json_close(out);
+    json_open_object(out, "stability");
+    json_count(out, "runs", a->stability.runs);
+    json_count(out, "converged", a->stability.converged);
+    json_real(out, "mean", a->stability.mean_index);
+    json_open_list(out, "index");
+    for (uint64_t i = 0; i < a->components; i++)
+        json_real(out, NULL, a->index[i]);
+    json_close(out);
+    json_close(out);
+    for (int which = 0; which < 2; which++) {
+        json_open_list(out, which == 0 ? "spectrum" : "thresholds");
+        for (size_t i = 0; i < a->rows.view.cols; i++)
+            json_real(out, NULL, which == 0 ? a->spectrum[i] : a->thresholds[i]);
+        json_close(out);
+    }
+    json_real(out, "seconds", a->seconds);
+    json_close(out);
+}
+
+static void print_findings(const analysis *a)
+{
+    size_t stable = 0;
+    while (stable < a->components && a->index[stable] > 0.9)
+        stable++;
+    printf("%s: %zu rows of %zu columns, %zu of norm 1\n", a->rows.name, a->rows.view.rows, a->rows.view.cols, a->unit_rows);
+    printf("components   %llu directions have more variance than unrelated columns would; %llu are analysed\n", (unsigned long long) a->standing,
+           (unsigned long long) a->components);
+    printf("axes         score %.1f against random rotations on unseen rows; above %d there are axes\n", a->axes.score, AXES_SCORE);
+    printf("stability    %zu of %llu components above 0.9, mean %.2f; %llu of %llu runs converged\n", stable, (unsigned long long) a->components,
+           a->stability.mean_index, (unsigned long long) a->stability.converged, (unsigned long long) a->stability.runs);
+    printf("recommended  %s: %s\n", a->advice, a->reason);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- command --- */
+
+static int work(analysis *a, const settings *s, const char *name, text_output *json, text_output *report)
+{
+    TRY(output_open(json, "json", s->common.json));
+    TRY(output_open(report, "report", s->report));
+    TRY(features_open(a->session, name, &a->rows));
+    double begin = session_seconds();
+    TRY(analyse_rows(a, s));
+    a->seconds = session_seconds() - begin;
+    terminal_clear();
+    terminal_flush_notes();
+    if (json->file != stdout)
+        print_findings(a);
+    if (report->file != NULL) {
+        analyse_write_report(report->file, a);
+        TRY(output_commit(report));
+    }
+    return output_json(json, write_json, a);
+}
+
+static int run_analyse(cli_session *session, const void *given, const text_list *operands)
+{
+    const settings *s = given;
+    analysis        a = {.session = session};
+    text_output     json = {0}, report = {0};
+    if (s->common.json != NULL && s->report != NULL && strcmp(s->common.json, s->report) == 0)
+        return terminal_fail(EXIT_USAGE, "two outputs have the same name: %s", s->report);
+    int code = work(&a, s, operands->items[0], &json, &report);
+    output_discard(&json);
+    output_discard(&report);
+    features_close(&a.rows);
+    free(a.spectrum);
+    free(a.thresholds);
+    free(a.index);
+    free(a.advice);
+    return code;
+}
+
+const cli_command analyse_command = {
+    .name     = "analyse",
+    .summary  = "which transform fits these features: components, axes, stability",
+    .synopsis = "A [--components K] [--runs N] [--bootstrap] [--report F.html] [--json FILE]",
+    .text     = "Looks at unlabelled features alone:\n"
+                "  components  directions with more variance than columns without relation would show (parallel analysis)\n"
+                "  axes        whether ICA's axes, found on half of the rows, stand out on the other half against random rotations\n"
+                "  stability   which components every start finds (ICASSO); with --bootstrap, every sample too\n"
+                "and recommends a transform for `mmcl disentangle` and `mmcl probe`. A classifier with an L2 penalty does not see\n"
+                "rotations: for it ica:K and whiten:K are the same.",
+    .example  = "mmcl analyse pool.npy --report pool.html --json pool.json",
+    .options        = options,
+    .settings_size  = sizeof(settings),
+    .operands_least = 1,
+    .operands_most  = 1,
+    .operands       = "one array",
+    .run            = run_analyse,
+};

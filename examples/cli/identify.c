@@ -24,6 +24,8 @@ static const cli_option options[] = {
     {"widths", OPTION_COUNTS, AT(widths), "W[,W...]", "hidden layers of the encoders (default: the recipe's)", NULL, 1, 16384},
     {"batch", OPTION_COUNT, AT(batch), "N", "pairs of a step (default: the recipe's)", NULL, 2, 1 << 20},
     {"steps", OPTION_COUNT, AT(steps), "N", "of all phases together (default: the recipe's)", NULL, 1, 1000000000},
+    {"starts", OPTION_COUNT, AT(starts), "N", "trainings of a seed, of which the one with the least loss on fresh pairs stays (default: the recipe's; with\n"
+     "                               --steps: 1)", NULL, 1, IDENTIFY_STARTS},
     {"seeds", OPTION_COUNT, AT(seeds), "N", "seeds SEED ... SEED+N-1, with mean and deviation (default: 1; --table: 3)", NULL, 1, 1000},
     {"table", OPTION_FLAG, AT(table), NULL, "every row of the table of results, as Markdown", NULL, 0, 0},
     {"plot", OPTION_TEXT, AT(plot), "F.svg", "draw the scores over the steps, and |correlation| before and after (--table: of the first row)", NULL, 0, 0},
@@ -119,8 +121,12 @@ static int make_case(cli_session *session, const identify_settings *s, identify_
     work->recipe = *recipe_for(&work->model);
     if (s->batch > 0)
         work->recipe.batch = s->batch;
-    if (s->steps > 0)
+    if (s->steps > 0) {
         recipe_scale(&work->recipe, s->steps);
+        work->recipe.starts = 1;
+    }
+    if (s->starts > 0)
+        work->recipe.starts = s->starts;
     work->widths      = s->widths.count > 0 ? s->widths.items : recipe_for(&work->model)->widths;
     work->width_count = s->widths.count > 0 ? s->widths.count : 2;
     return EXIT_OK;
@@ -237,7 +243,7 @@ static int check_settings(const identify_settings *s)
 {
     if (s->table && (s->marginal != NULL || s->coupling != NULL || s->space != 0 || s->direction != 0 || s->latent != 0 ||
                      s->private_latents.count > 0 || s->correlation > 0 || s->dependence > 0 || s->center != 0))
-        return terminal_fail(EXIT_USAGE, "--table has models of its own; it takes --steps, --batch, --widths and --seeds");
+        return terminal_fail(EXIT_USAGE, "--table has models of its own; it takes --steps, --batch, --widths, --starts and --seeds");
     if (s->common.json != NULL && s->plot != NULL && strcmp(s->common.json, s->plot) == 0)
         return terminal_fail(EXIT_USAGE, "two outputs have the same name: %s", s->plot);
     return EXIT_OK;
@@ -273,7 +279,7 @@ const cli_command identify_command = {
     .name     = "identify",
     .summary  = "recovers the latents of a synthetic model from paired observations",
     .synopsis = "[--space sphere|box|real] [--marginal D] [--coupling D] [--direction D] [--latent D]\n"
-                "       [--private M] [--widths W,W] [--batch N] [--steps N] [--seeds N] [--table] [--plot F.svg]",
+                "       [--private M] [--widths W,W] [--batch N] [--steps N] [--starts N] [--seeds N] [--table] [--plot F.svg]",
     .text     = "Samples a latent partial causal model: coupled latents z_x and z_t, private ones, and invertible mixings to the\n"
                 "observations x and t. Trains two encoders with the contrastive objective on pairs of observations alone, and\n"
                 "compares their outputs on 8192 fresh pairs with the true latents:\n"

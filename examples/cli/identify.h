@@ -16,7 +16,7 @@ typedef struct identify_settings {
     const char     *plot;
     count_list      private_latents;     /* one for both sides, or two */
     count_list      widths;
-    uint64_t        latent, batch, steps, seeds;
+    uint64_t        latent, batch, steps, seeds, starts;
     double          correlation, dependence;
     int32_t         space, direction, center;
     bool            table;
@@ -41,8 +41,12 @@ typedef struct identify_point {
     identify_scores scores;
 } identify_point;
 
+#define IDENTIFY_STARTS 16
+
 /* One seed. */
 typedef struct identify_run {
+    uint64_t        starts, chosen;                /* trainings, and the one that stayed */
+    double          start_losses[IDENTIFY_STARTS]; /* on fresh pairs */
     uint64_t        seed, steps;
     double          final_loss, seconds, condition[2];
     identify_scores scores;

@@ -139,6 +139,8 @@ static void write_recipe(json_writer *out, const identify_case *work)
     json_real(out, "scale", r->scale);
     json_flag(out, "learn_scale", r->learn_scale);
     json_count(out, "warmup", r->warmup);
+    json_flag(out, "fold", r->fold);
+    json_count(out, "starts", r->starts);
     json_open_list(out, "phases");
     for (size_t i = 0; i < RECIPE_PHASES && r->phases[i].steps > 0; i++) {
         json_open_object(out, NULL);
@@ -147,7 +149,6 @@ static void write_recipe(json_writer *out, const identify_case *work)
         json_count(out, "pool", r->phases[i].pool);
         json_real(out, "rate", r->phases[i].rate);
         json_real(out, "end", r->phases[i].end);
-        json_flag(out, "fold", r->phases[i].fold);
         json_close(out);
     }
     json_close(out);
@@ -170,6 +171,11 @@ static void write_run(json_writer *out, const identify_run *run, size_t latent)
 {
     json_open_object(out, NULL);
     json_count(out, "seed", run->seed);
+    json_count(out, "chosen_start", run->chosen);
+    json_open_list(out, "start_losses");
+    for (uint64_t i = 0; i < run->starts; i++)
+        json_real(out, NULL, run->start_losses[i]);
+    json_close(out);
     write_pair(out, "r2", run->scores.r2);
     write_pair(out, "mcc", run->scores.mcc);
     write_pair(out, "leakage", run->scores.leakage);

@@ -26,6 +26,8 @@ typedef struct work {
     mmcl_encoder        *encoders[2];
     mmcl_objective      *objective;
     float               *seen[2], *latents[2], *privates[2], *codes; /* [JUDGED, ...] */
+    uint64_t             start; /* which training this is */
+    double               scale; /* of the logits, as the phases leave it */
     uint64_t             done;  /* steps of the phases before */
     uint64_t             every; /* steps from one point of the curve to the next */
 } work;
@@ -199,7 +201,7 @@ static int make_encoders(work *w)
                                               .hidden_count = w->what->width_count,
                                               .inputs       = width_of(w, side),
                                               .outputs      = w->info.latent,
-                                              .seed         = 2 * w->run->seed + (uint64_t) side,
+                                              .seed         = 2 * w->run->seed + (uint64_t) side + 1000 * w->start,
                                               .slope        = w->what->model.slope != 0 ? w->what->model.slope : 0.2,
                                               .geometry     = r->geometry,
                                               .input_map    = 1};
@@ -208,11 +210,7 @@ static int make_encoders(work *w)
     }
     free(rows[1]);
     free(rows[0]);
-    TRY(code);
-    const mmcl_objective_options options = {
-        .struct_size = sizeof options, .similarity = r->similarity, .rows = r->batch, .cols = w->info.latent};
-    CALL(w, mmcl_objective_create(&w->objective, w->session->context, &options));
-    return EXIT_OK;
+    return code;
 }
 
 /* -------------------------------------------------------------------------------------------------------- training --- */
@@ -276,7 +274,7 @@ static int fold(work *w)
     return code;
 }
 
-static int run_phase(work *w, const recipe_phase *phase, size_t index, double *scale)
+static int run_phase(work *w, const recipe_phase *phase, size_t index)
 {
     const recipe     *r      = &w->what->recipe;
     const mmcl_source source = {.struct_size = sizeof source, .model = w->model};
@@ -287,13 +285,13 @@ static int run_phase(work *w, const recipe_phase *phase, size_t index, double *s
                                           .batch          = r->batch,
                                           .cell           = hard ? phase->cell : 0,
                                           .pool           = hard && phase->pool % r->batch == 0 ? phase->pool : 0,
-                                          .seed           = w->run->seed + index * 1000003, /* no phase repeats another's batches */
+                                          .seed           = w->run->seed + (16 * w->start + index) * 1000003, /* none repeats another's batches */
                                           .steps          = phase->steps,
                                           .warmup         = r->warmup < phase->steps / 4 ? r->warmup : phase->steps / 4,
                                           .evaluate_every = w->every,
                                           .rate           = phase->rate,
                                           .floor          = phase->end / phase->rate,
-                                          .scale          = *scale,
+                                          .scale          = w->scale,
                                           .learn_scale    = r->learn_scale,
                                           .damping        = 0.01,
                                           .trust          = 0.01, /* where the loss is almost 0, rare pairs make long steps */
@@ -301,32 +299,123 @@ static int run_phase(work *w, const recipe_phase *phase, size_t index, double *s
     mmcl_trainer   *trainer;
     mmcl_train_info info = {.struct_size = sizeof info};
     CALL(w, mmcl_trainer_create(&trainer, w->session->context, w->encoders[0], w->encoders[1], w->objective, &source, &options));
-    terminal_stage("%s, seed %llu, phase %zu", w->what->name, (unsigned long long) w->run->seed, index + 1);
+    terminal_stage("%s, seed %llu, start %llu, phase %zu", w->what->name, (unsigned long long) w->run->seed, (unsigned long long) w->start + 1,
+                   index + 1);
     mmcl_status status = mmcl_trainer_run(trainer, phase->steps, &info);
     mmcl_trainer_destroy(trainer);
     CALL(w, status);
-    *scale             = info.scale;
+    w->scale           = info.scale;
     w->run->final_loss = info.smooth_loss;
     w->done += phase->steps;
-    return phase->fold ? fold(w) : EXIT_OK;
+    return EXIT_OK;
+}
+
+/* Of the fresh pairs, each among all the others: what one start is better at than another shows among many negatives. */
+static int fresh_loss(work *w, double *out)
+{
+    size_t                       d       = (size_t) w->info.latent;
+    const mmcl_objective_options options = {.struct_size = sizeof options, .similarity = w->what->recipe.similarity, .rows = JUDGED, .cols = d};
+    float                       *codes   = memory_array(2 * JUDGED * d, sizeof *codes);
+    const mmcl_matrix            sides[] = {{.data = codes, .rows = JUDGED, .cols = d}, {.data = codes + JUDGED * d, .rows = JUDGED, .cols = d}};
+    const mmcl_objective_input   input   = {.struct_size = sizeof input, .x = &sides[0], .t = &sides[1], .scale = w->scale};
+    mmcl_objective_info          info    = {.struct_size = sizeof info};
+    mmcl_objective              *many    = NULL;
+    mmcl_status                  status  = mmcl_objective_create(&many, w->session->context, &options);
+    for (int side = 0; side < 2 && status == MMCL_OK; side++) {
+        status = encode(w, w->encoders[side], side);
+        memcpy(codes + (size_t) side * JUDGED * d, w->codes, JUDGED * d * sizeof *codes);
+    }
+    if (status == MMCL_OK)
+        status = mmcl_objective_evaluate(many, &input, NULL, &info);
+    mmcl_objective_destroy(many);
+    free(codes);
+    *out = info.loss;
+    return status == MMCL_OK ? EXIT_OK : session_fail(w->session, status, w->what->name);
+}
+
+static int run_start(work *w)
+{
+    const recipe *r = &w->what->recipe;
+    w->done  = 0;
+    w->scale = r->scale;
+    TRY(make_encoders(w));
+    if (w->start == 0)
+        TRY(correlate(w, false, w->run->before));
+    for (size_t i = 0; i < RECIPE_PHASES; i++)
+        if (r->phases[i].steps > 0)
+            TRY(run_phase(w, &r->phases[i], i));
+    return fresh_loss(w, &w->run->start_losses[w->start]);
+}
+
+/* What a start leaves behind. */
+typedef struct outcome {
+    mmcl_encoder   *encoders[2];
+    identify_point *curve;
+    size_t          points, room;
+    double          final_loss;
+} outcome;
+
+/* Moves what the present start has made into `kept`, and what was there into the present start. */
+static void exchange(work *w, outcome *kept)
+{
+    outcome present = {.encoders = {w->encoders[0], w->encoders[1]}, .curve = w->run->curve, .points = w->run->points, .room = w->run->room,
+                       .final_loss = w->run->final_loss};
+    w->encoders[0]     = kept->encoders[0];
+    w->encoders[1]     = kept->encoders[1];
+    w->run->curve      = kept->curve;
+    w->run->points     = kept->points;
+    w->run->room       = kept->room;
+    w->run->final_loss = kept->final_loss;
+    *kept              = present;
+}
+
+static void forget_encoders(mmcl_encoder *encoders[2])
+{
+    for (int side = 0; side < 2; side++) {
+        mmcl_encoder_destroy(encoders[side]);
+        encoders[side] = NULL;
+    }
+}
+
+/* The best of the starts ends as the present one. */
+static int run_starts(work *w)
+{
+    outcome best = {0};
+    int     code = EXIT_OK;
+    for (w->start = 0; w->start < w->what->recipe.starts && code == EXIT_OK; w->start++) {
+        w->run->points = 0;
+        code = run_start(w);
+        if (code == EXIT_OK && (best.encoders[0] == NULL || w->run->start_losses[w->start] < w->run->start_losses[w->run->chosen])) {
+            w->run->chosen = w->start;
+            exchange(w, &best);
+        }
+        if (code == EXIT_OK)
+            forget_encoders(w->encoders);
+    }
+    w->run->starts = w->start;
+    if (code == EXIT_OK)
+        exchange(w, &best);
+    forget_encoders(best.encoders);
+    free(best.curve);
+    return code;
 }
 
 static int train(work *w)
 {
-    const recipe *r     = &w->what->recipe;
-    size_t        d     = (size_t) w->info.latent;
-    double        scale = r->scale;
-    w->run->steps       = recipe_steps(r);
-    w->every            = w->run->steps / POINTS > 0 ? w->run->steps / POINTS : 1;
-    w->run->before      = memory_array(d * d, sizeof(double));
-    w->run->after       = memory_array(d * d, sizeof(double));
-    TRY(correlate(w, false, w->run->before));
-    for (size_t i = 0; i < RECIPE_PHASES; i++)
-        if (r->phases[i].steps > 0)
-            TRY(run_phase(w, &r->phases[i], i, &scale));
+    size_t d        = (size_t) w->info.latent;
+    w->run->steps   = recipe_steps(&w->what->recipe);
+    w->every        = w->run->steps / POINTS > 0 ? w->run->steps / POINTS : 1;
+    w->run->before  = memory_array(d * d, sizeof(double));
+    w->run->after   = memory_array(d * d, sizeof(double));
+    const mmcl_objective_options options = {.struct_size = sizeof options, .similarity = w->what->recipe.similarity, .rows = w->what->recipe.batch,
+                                            .cols = d};
+    CALL(w, mmcl_objective_create(&w->objective, w->session->context, &options));
+    TRY(run_starts(w));
+    if (w->what->recipe.fold)
+        TRY(fold(w));
     const mmcl_encoder *encoders[2] = {w->encoders[0], w->encoders[1]};
     mmcl_status         status      = judge(w, encoders, &w->run->scores);
-    add_point(w->run, (identify_point){.step = w->done, .loss = w->run->final_loss, .scores = w->run->scores}); /* after the last fold */
+    add_point(w->run, (identify_point){.step = w->run->steps, .loss = w->run->final_loss, .scores = w->run->scores}); /* after the fold */
     return status == MMCL_OK ? correlate(w, true, w->run->after) : session_fail_status(w->session, status, w->what->name);
 }
 
@@ -337,8 +426,6 @@ int identify_train(cli_session *session, const identify_case *what, uint64_t see
     *out         = (identify_run){.seed = seed};
     mmcl_status status = mmcl_context_create(&w.judge, NULL);
     int         code   = status == MMCL_OK ? make_model(&w) : session_fail_status(session, status, what->name);
-    if (code == EXIT_OK)
-        code = make_encoders(&w);
     if (code == EXIT_OK)
         code = train(&w);
     out->seconds = session_seconds() - began;

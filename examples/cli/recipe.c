@@ -10,7 +10,7 @@ enum { SPHERE, TIGHT_SPHERE, FLAT };
 
 #define ON_SPHERES                                                                                                       \
     .widths = {128, 128}, .batch = 256, .warmup = 200, .similarity = MMCL_SIMILARITY_DOT, .geometry = MMCL_GEOMETRY_SPHERE, \
-    .scale = 5, .learn_scale = true
+    .scale = 5, .learn_scale = true, .starts = 1
 
 static const recipe recipes[] = {
     [SPHERE]       = {.name = "sphere", ON_SPHERES, .phases = {{.steps = 20000, .rate = 5e-2, .end = 1e-5}}},
@@ -25,9 +25,11 @@ static const recipe recipes[] = {
                       .similarity = MMCL_SIMILARITY_L1,
                       .geometry   = MMCL_GEOMETRY_NONE,
                       .scale      = 1,
+                      .fold       = true,
+                      .starts     = 3,
                       .phases     = {{.steps = 8000, .rate = 5e-2, .end = 2e-2},
                                      {.steps = 9000, .cell = 128, .pool = 65536, .rate = 4e-2, .end = 1e-2},
-                                     {.steps = 8000, .cell = 128, .pool = 65536, .rate = 2e-2, .end = 1e-5, .fold = true}}},
+                                     {.steps = 8000, .cell = 128, .pool = 65536, .rate = 2e-2, .end = 1e-5}}},
 };
 
 /* A partner so near that a batch is told apart almost perfectly: then only hard cells have something left to teach. */

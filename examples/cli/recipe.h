@@ -14,7 +14,6 @@ typedef struct recipe_phase {
     uint64_t cell;      /* pairs of a hard cell; 0: the whole batch, as it is drawn */
     uint64_t pool;      /* pairs that hard cells are chosen from */
     double   rate, end; /* of the cosine */
-    bool     fold;      /* afterwards an ICA of f_x is folded into both encoders */
 } recipe_phase;
 
 typedef struct recipe {
@@ -26,6 +25,8 @@ typedef struct recipe {
     mmcl_geometry   geometry;
     double          scale;       /* logit scale at the start */
     bool            learn_scale;
+    bool            fold;        /* at the end an ICA of f_x is folded into both encoders */
+    uint64_t        starts;      /* trainings from encoders of their own, of which the one with the least loss on fresh pairs stays */
     recipe_phase    phases[RECIPE_PHASES]; /* up to the first without steps */
 } recipe;
 

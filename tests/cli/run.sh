@@ -325,6 +325,12 @@ END
 fi
 expect 0 identify $small --space box --json -
 valid_json out
+expect 0 identify $small --space box --starts 2 --json -
+python3 - out <<'END' || fail "identify --starts 2: the start with the least loss is not the chosen one"
+import json, sys
+run = json.load(open(sys.argv[1]))["runs"][0]
+assert len(run["start_losses"]) == 2 and run["start_losses"][run["chosen_start"]] == min(run["start_losses"])
+END
 expect 0 identify $small --space real --marginal gennorm:1.5 --coupling gennorm:0.1:2 --private 0 --json -
 valid_json out
 }

@@ -20,6 +20,9 @@ typedef struct mmcl__drawn {
 /* A view of the first `count` rows that drawn->index names, whenever it is read; `drawn` has to live as long. */
 mmcl_matrix mmcl__drawn_view(mmcl__drawn *drawn, size_t count);
 
+/* The whitening before an ICA of `components`, from moments; 0: as many as the rank, which `clip` allows for other numbers too. */
+mmcl_status mmcl__fit_whitening(const mmcl_moments *moments, uint64_t components, bool clip, mmcl_transform **out);
+
 #define MMCL__MOST_ITEMS ((size_t) 16384)
 
 struct mmcl_stability {

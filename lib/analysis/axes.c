@@ -34,20 +34,12 @@ static size_t split(size_t n, uint64_t seed, double holdout, size_t *index)
 
 static mmcl_status fit_whitening(axes *a, const mmcl__rows *rows)
 {
-    const mmcl__source      source = {.rows = rows, .cols = rows->cols};
-    const mmcl_step_options whiten = {.struct_size     = sizeof whiten,
-                                      .components      = a->step->components,
-                                      .kind            = MMCL_STEP_WHITEN,
-                                      .clip_components = a->step->clip_components || a->step->components == 0};
-    mmcl_moments *moments;
+    const mmcl__source source = {.rows = rows, .cols = rows->cols};
+    mmcl_moments      *moments;
     MMCL__TRY(mmcl__moments_create(&moments, a->context, rows->cols));
     mmcl_status status = mmcl__moments_add(moments, &source);
     if (status == MMCL_OK)
-        status = mmcl__transform_create(&a->whitening, a->context);
-    if (status == MMCL_OK)
-        status = mmcl__transform_add(a->whitening, &whiten);
-    if (status == MMCL_OK)
-        status = mmcl__transform_fit_moments(a->whitening, moments);
+        status = mmcl__fit_whitening(moments, a->step->components, a->step->clip_components != 0, &a->whitening);
     mmcl__moments_destroy(moments);
     return status;
 }

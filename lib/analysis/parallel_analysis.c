@@ -1,6 +1,7 @@
 #include "analysis/analysis.h"
 
 #include "core/rng.h"
+#include "core/sorted.h"
 #include "linalg/blas.h"
 
 #include <math.h>
@@ -20,22 +21,6 @@ static mmcl_status draw_spectrum(const mmcl_moments *moments, mmcl__numpy_rng *r
     return mmcl__eigsym(moments->context, cols, matrix, draw);
 }
 
-/* Puts `value` in its place among n ascending ones. */
-static void insert(double *sorted, size_t n, double value)
-{
-    for (; n > 0 && sorted[n - 1] > value; n--)
-        sorted[n] = sorted[n - 1];
-    sorted[n] = value;
-}
-
-/* Linear between neighbours. */
-static double quantile(const double *sorted, size_t n, double share)
-{
-    double at = share * (double) (n - 1);
-    size_t i  = MMCL__MIN((size_t) at, n - 1), next = MMCL__MIN(i + 1, n - 1);
-    return sorted[i] + (at - (double) i) * (sorted[next] - sorted[i]);
-}
-
 /* block: [cols, cols], [cols], [cols, draws] */
 static mmcl_status analyse(const mmcl_moments *moments, const mmcl_parallel_options *options, uint64_t *components, double *eigenvalues,
                            double *thresholds, double *block, mmcl__operation *operation)
@@ -47,7 +32,7 @@ static mmcl_status analyse(const mmcl_moments *moments, const mmcl_parallel_opti
     for (size_t d = 0; d < draws; d++) {
         MMCL__TRY(draw_spectrum(moments, &rng, matrix, values));
         for (size_t i = 0; i < cols; i++)
-            insert(samples + i * draws, d, values[i]);
+            mmcl__sorted_insert(samples + i * draws, d, values[i]);
         MMCL__TRY(mmcl__tick(operation, d + 1, NAN));
     }
     for (size_t i = 0; i < cols * cols; i++)
@@ -55,7 +40,7 @@ static mmcl_status analyse(const mmcl_moments *moments, const mmcl_parallel_opti
     MMCL__TRY(mmcl__eigsym(moments->context, cols, matrix, values));
     *components = cols;
     for (size_t i = cols; i-- > 0;) {
-        double threshold = quantile(samples + i * draws, draws, options->quantile);
+        double threshold = mmcl__sorted_quantile(samples + i * draws, draws, options->quantile);
         if (!(values[i] > threshold))
             *components = i;
         if (eigenvalues != NULL)

@@ -19,18 +19,6 @@ static void draw_rows(size_t n, uint64_t seed, uint64_t run, size_t *index)
     }
 }
 
-/* The whitening that comes before the ICA, from the rows' moments. */
-static mmcl_status fit_whitening(mmcl_stability *s, const mmcl_moments *moments, mmcl_transform **out)
-{
-    const mmcl_step_options whiten = {.struct_size     = sizeof whiten,
-                                      .components      = s->k > 0 ? s->k : s->step.components, /* resampled rows have to give as many */
-                                      .kind            = MMCL_STEP_WHITEN,
-                                      .clip_components = s->k == 0 && (s->step.clip_components || s->step.components == 0)};
-    MMCL__TRY(mmcl__transform_create(out, s->context));
-    MMCL__TRY(mmcl__transform_add(*out, &whiten));
-    return mmcl__transform_fit_moments(*out, moments);
-}
-
 static mmcl_status moments_of(mmcl_stability *s, const mmcl__rows *rows, mmcl_moments **out)
 {
     const mmcl__source source = {.rows = rows, .cols = rows->cols};
@@ -81,7 +69,7 @@ static mmcl_status run_on(mmcl_stability *s, const mmcl__rows *rows, size_t run,
     mmcl_transform *whitening = NULL;
     mmcl_status     status    = moments_of(s, rows, &moments);
     if (status == MMCL_OK)
-        status = fit_whitening(s, moments, &whitening);
+        status = mmcl__fit_whitening(moments, s->k, false, &whitening); /* resampled rows have to give as many */
     if (status == MMCL_OK)
         status = solve_runs(s, rows, whitening, run, run + 1, operation);
     s->info.passes++;
@@ -252,7 +240,7 @@ static mmcl_status fill(mmcl_stability *s, const mmcl__rows *rows, mmcl__operati
     mmcl_status     status    = moments_of(s, rows, &moments);
     s->info.passes            = 1;
     if (status == MMCL_OK)
-        status = fit_whitening(s, moments, &whitening);
+        status = mmcl__fit_whitening(moments, s->step.components, s->step.clip_components != 0, &whitening);
     if (status == MMCL_OK)
         status = analyse(s, rows, moments, whitening, operation);
     mmcl__transform_destroy(whitening);

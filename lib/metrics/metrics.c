@@ -1,5 +1,6 @@
 #include "metrics/metrics.h"
 
+#include "core/sorted.h"
 #include "linalg/matrix.h"
 
 #include <math.h>
@@ -107,22 +108,6 @@ static mmcl_status check_columns(const mmcl__metric *m, mmcl__part part)
     return MMCL_OK;
 }
 
-/* Puts `value` in its place among n ascending ones. */
-static void insert(double *sorted, size_t n, double value)
-{
-    for (; n > 0 && sorted[n - 1] > value; n--)
-        sorted[n] = sorted[n - 1];
-    sorted[n] = value;
-}
-
-/* Quantile of sorted values, linear between neighbours. */
-static double quantile(const double *sorted, size_t n, double share)
-{
-    double at = share * (double) (n - 1);
-    size_t i  = MMCL__MIN((size_t) at, n - 1), next = MMCL__MIN(i + 1, n - 1);
-    return sorted[i] + (at - (double) i) * (sorted[next] - sorted[i]);
-}
-
 static double mean(const double *values, size_t n)
 {
     double sum = 0;
@@ -147,15 +132,15 @@ static mmcl_status bootstrap(mmcl__metric *m, mmcl_metric_result *result, mmcl__
         if (status != MMCL_OK && status != MMCL_E_NUMERIC)
             return status;
         if (status == MMCL_OK)
-            insert(m->samples, counted++, value);
+            mmcl__sorted_insert(m->samples, counted++, value);
         MMCL__TRY(mmcl__tick(operation, draw, NAN));
     }
     if (counted == 0)
         return mmcl__fail(m->context, MMCL_E_NUMERIC, "resamples: the metric is undefined in each of %u", m->options->resamples);
     double tail = (1 - (m->options->confidence > 0 ? m->options->confidence : 0.95)) / 2;
     double shift      = (m->kind->flags & MMCL__CENTRED) != 0 ? result->value - mean(m->samples, counted) : 0;
-    result->low       = quantile(m->samples, counted, tail) + shift;
-    result->high      = quantile(m->samples, counted, 1 - tail) + shift;
+    result->low       = mmcl__sorted_quantile(m->samples, counted, tail) + shift;
+    result->high      = mmcl__sorted_quantile(m->samples, counted, 1 - tail) + shift;
     result->resamples = counted;
     return MMCL_OK;
 }

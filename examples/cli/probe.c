@@ -378,13 +378,7 @@ static int write_results(work_state *w, text_output *json, text_output *plot)
         probe_write_plot(run, plot->file);
         TRY(output_commit(plot));
     }
-    if (json->file == NULL)
-        return EXIT_OK;
-    json_writer text = {0};
-    probe_write_json(run, &text);
-    fputs(text.text, json->file);
-    json_free(&text);
-    return output_commit(json);
+    return output_json(json, probe_write_json, run);
 }
 
 static int work(work_state *w, const text_list *operands, text_output *json, text_output *plot)

@@ -48,7 +48,7 @@ extern const mmcl_search_options probe_search;
 void probe_print_heading(const probe_run *run);
 void probe_print_group(const probe_run *run, const probe_row *rows, size_t count);
 
-void probe_write_json(const probe_run *run, json_writer *out);
+void probe_write_json(const void *run, json_writer *out); /* a probe_run, as output_json passes it on */
 void probe_write_plot(const probe_run *run, FILE *file);
 
 /* Seeds of each setting. */

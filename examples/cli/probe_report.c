@@ -201,8 +201,9 @@ static void write_settings(const probe_run *run, json_writer *out)
     write_data(run, out);
 }
 
-void probe_write_json(const probe_run *run, json_writer *out)
+void probe_write_json(const void *given, json_writer *out)
 {
+    const probe_run *run = given;
     size_t seeds = probe_seeds(run->settings);
     session_open_json(run->session, out, "probe");
     write_settings(run, out);

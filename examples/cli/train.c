@@ -153,8 +153,9 @@ static int run_steps(training *run)
     return EXIT_OK;
 }
 
-static void write_json(const training *run, json_writer *out)
+static void write_json(const void *given, json_writer *out)
 {
+    const training *run = given;
     const train_settings *s = run->settings;
     size_t                outputs = 0;
     session_open_json(run->session, out, "train");
@@ -190,13 +191,7 @@ static int work(training *run, text_output *json)
         printf("%zu pairs, %llu steps of %llu: loss %.4f (untrained: %.4f), scale %.3g\nwrote %s and %s\n", run->x.view.rows,
                (unsigned long long) run->info.step, (unsigned long long) run->batch, run->info.smooth_loss, log((double) run->batch),
                run->info.scale, run->paths[0], run->paths[1]);
-    if (json->file == NULL)
-        return EXIT_OK;
-    json_writer text = {0};
-    write_json(run, &text);
-    fputs(text.text, json->file);
-    json_free(&text);
-    return output_commit(json);
+    return output_json(json, write_json, run);
 }
 
 static int train(cli_session *session, const void *given, const text_list *operands)

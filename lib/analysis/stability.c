@@ -10,13 +10,8 @@
 
 static void draw_rows(size_t n, uint64_t seed, uint64_t run, size_t *index)
 {
-    uint32_t key[2] = {(uint32_t) seed, (uint32_t) (seed >> 32)};
-    for (size_t i = 0; i < n; i++) {
-        uint32_t counter[4] = {(uint32_t) i, (uint32_t) ((uint64_t) i >> 32), (uint32_t) run, 0x626f6f74}, word[4];
-        mmcl__philox(counter, key, word);
-        double u = ((word[0] >> 5) * 67108864.0 + (word[1] >> 6)) / 9007199254740992.0;
-        index[i] = (size_t) (u * (double) n);
-    }
+    for (size_t i = 0; i < n; i++)
+        index[i] = (size_t) (mmcl__philox_uniform(seed, i, (uint32_t) run, 0x626f6f74) * (double) n);
 }
 
 static mmcl_status moments_of(mmcl_stability *s, const mmcl__rows *rows, mmcl_moments **out)

@@ -20,6 +20,14 @@ void mmcl__philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out
     memcpy(out, c, sizeof c);
 }
 
+double mmcl__philox_uniform(uint64_t seed, uint64_t row, uint32_t purpose, uint32_t stream)
+{
+    uint32_t counter[4] = {(uint32_t) row, (uint32_t) (row >> 32), purpose, stream}, word[4];
+    uint32_t key[2]     = {(uint32_t) seed, (uint32_t) (seed >> 32)};
+    mmcl__philox(counter, key, word);
+    return ((word[0] >> 5) * 67108864.0 + (word[1] >> 6)) / 9007199254740992.0;
+}
+
 /* ------------------------------------------------------------------------------------------------ numpy's legacy --- */
 
 #define MT_N 624

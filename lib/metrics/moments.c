@@ -18,14 +18,6 @@ static mmcl_status fetch(mmcl__metric *m, const mmcl_matrix *matrix, const char 
     return MMCL_OK;
 }
 
-static double uniform(uint64_t seed, size_t row, uint32_t purpose)
-{
-    uint32_t counter[4] = {(uint32_t) row, (uint32_t) ((uint64_t) row >> 32), purpose, 1}, word[4];
-    uint32_t key[2]     = {(uint32_t) seed, (uint32_t) (seed >> 32)};
-    mmcl__philox(counter, key, word);
-    return ((word[0] >> 5) * 67108864.0 + (word[1] >> 6)) / 9007199254740992.0;
-}
-
 /* Poisson(1) by inversion. */
 static double poisson(double u)
 {
@@ -40,11 +32,11 @@ static double poisson(double u)
 double mmcl__metric_weight(const mmcl__metric *m, mmcl__part part, uint32_t draw, size_t row)
 {
     const mmcl_metric_options *o = m->options;
-    if (o->holdout > 0 && (uniform(o->seed, row, 0) < o->holdout) != (part == MMCL__EVALUATE))
+    if (o->holdout > 0 && (mmcl__philox_uniform(o->seed, row, 0, 1) < o->holdout) != (part == MMCL__EVALUATE))
         return 0;
     if (draw == 0)
         return 1;
-    double u = uniform(o->seed, row, draw);
+    double u = mmcl__philox_uniform(o->seed, row, draw, 1);
     return (m->kind->flags & MMCL__DISTINCT_ROWS) != 0 ? u < 0.5 : poisson(u);
 }
 

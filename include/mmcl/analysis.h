@@ -141,6 +141,29 @@ typedef struct mmcl_parallel_options {
 MMCL_API MMCL_CHECK mmcl_status mmcl_parallel_analysis(const mmcl_moments *moments, const mmcl_parallel_options *options,
                                                        uint64_t *components, double *eigenvalues, double *thresholds);
 
+/* ----------------------------------------------------------------------------------------------- both modalities --- */
+
+/* Where the partner of a row comes among all rows of the other side. [0]: rows of x look among those of t; [1]: the other way. */
+typedef struct mmcl_retrieval_info {
+    size_t   struct_size;
+    uint64_t pairs;
+    double   recall_1[2];             /* share of rows whose partner is first, 0 to 1 */
+    double   recall_5[2];             /* ... among the first 5 */
+    double   recall_10[2];            /* ... among the first 10 */
+    double   median_rank[2];          /* 1 is best; of an even number the mean of the middle two */
+    double   mean_reciprocal_rank[2]; /* 1 is best */
+} mmcl_retrieval_info;
+
+/*
+ * Cross-modal retrieval by cosine: row i of `x` [n, d] belongs to row i of `t` [n, d]. The rank of a partner is 1 + how many rows are
+ * more similar + half of those that are as similar, to 1e-12. A row of zeros is similar to nothing: cosine 0. `ranks` [2, n] (may be NULL)
+ * receives the ranks. Float64; the n x n similarities are taken in tiles and never held.
+ * Thread class: exclusive. Allocates: 16 n d bytes and a tile a thread, released again.
+ * Errors: MMCL_E_INVAL (different shapes, no rows), MMCL_E_NUMERIC (NaN or infinity), MMCL_E_CANCELLED, MMCL_E_ABI, MMCL_E_NOMEM.
+ */
+MMCL_API MMCL_CHECK mmcl_status mmcl_retrieval(mmcl_context *context, const mmcl_matrix *x, const mmcl_matrix *t, mmcl_retrieval_info *info,
+                                               double *ranks);
+
 #ifdef __cplusplus
 }
 #endif

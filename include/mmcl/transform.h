@@ -157,6 +157,15 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_transform_get_step(const mmcl_transform *tr
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_transform_set_step(mmcl_transform *transform, size_t step, const mmcl_step_options *options);
 
+/*
+ * A fitted chain that runs `first` and then `second`, both fitted and copied; at most 16 steps in all. So modalities that were centred by
+ * means of their own can share what was fitted on all of them: join the centring of each with the shared chain.
+ * Thread class: exclusive. Allocates: the handle. Errors: MMCL_E_STATE (not fitted), MMCL_E_INVAL (columns that do not follow, too many
+ * steps), MMCL_E_NUMERIC (the mean of `second` cannot be carried back through a map of `first` whose rows are dependent), MMCL_E_NOMEM.
+ */
+MMCL_API MMCL_CHECK mmcl_status mmcl_transform_join(mmcl_transform **out, mmcl_context *context, const mmcl_transform *first,
+                                                    const mmcl_transform *second);
+
 /* ------------------------------------------------------------------------------------------------------- fitting --- */
 
 typedef struct mmcl_fit_options {

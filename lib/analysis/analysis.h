@@ -51,6 +51,9 @@ mmcl_status mmcl__axes_test(mmcl_context *context, const mmcl__rows *rows, const
 mmcl_status mmcl__parallel_analysis(const mmcl_moments *moments, const mmcl_parallel_options *options, uint64_t *components,
                                     double *eigenvalues, double *thresholds);
 
+/* Shapes agree and there are rows; `ranks` [2, n] may be NULL. */
+mmcl_status mmcl__retrieval(mmcl_context *context, const mmcl_matrix *x, const mmcl_matrix *t, mmcl_retrieval_info *info, double *ranks);
+
 /*
  * Average linkage of n items by similarity [n, n], which it overwrites (its diagonal is not looked at), down to `wanted` clusters; label [n]
  * = 0 ... wanted - 1, in the order of their first items. Chains of nearest neighbours (Murtagh 1983) find the merges in O(n^2), which

@@ -170,3 +170,21 @@ mmcl_status mmcl_parallel_analysis(const mmcl_moments *moments, const mmcl_paral
     ours.draws    = ours.draws == 0 ? 20 : ours.draws;
     return mmcl__parallel_analysis(moments, &ours, components, eigenvalues, thresholds);
 }
+
+mmcl_status mmcl_retrieval(mmcl_context *context, const mmcl_matrix *x, const mmcl_matrix *t, mmcl_retrieval_info *info, double *ranks)
+{
+    mmcl_retrieval_info found = {.struct_size = sizeof found};
+    if (context == NULL)
+        return MMCL_E_INVAL;
+    MMCL__TRY(mmcl__matrix_check(context, x, "x"));
+    MMCL__TRY(mmcl__matrix_check(context, t, "t"));
+    if (x->rows != t->rows || x->cols != t->cols)
+        return mmcl__fail(context, MMCL_E_INVAL, "t: %zu rows of %zu columns, expected %zu of %zu as x has", t->rows, t->cols, x->rows, x->cols);
+    if (x->rows == 0)
+        return mmcl__fail(context, MMCL_E_INVAL, "x: no rows, expected at least one pair");
+    if (info == NULL)
+        return mmcl__fail(context, MMCL_E_INVAL, "info: NULL");
+    MMCL__CHECK_INFO(context, info, mmcl_retrieval_info, mean_reciprocal_rank);
+    MMCL__TRY(mmcl__retrieval(context, x, t, &found, ranks));
+    return mmcl__export(context, info, &found, sizeof found, MMCL__V1(mmcl_retrieval_info, mean_reciprocal_rank), "mmcl_retrieval_info");
+}

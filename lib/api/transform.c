@@ -58,6 +58,23 @@ mmcl_status mmcl_transform_get_step(const mmcl_transform *transform, size_t step
     return mmcl__export(NULL, out, &transform->steps[step].options, sizeof *out, STEP_V1, "mmcl_step_options");
 }
 
+mmcl_status mmcl_transform_join(mmcl_transform **out, mmcl_context *context, const mmcl_transform *first, const mmcl_transform *second)
+{
+    if (out == NULL || context == NULL)
+        return MMCL_E_INVAL;
+    *out = NULL;
+    if (first == NULL || second == NULL)
+        return mmcl__fail(context, MMCL_E_INVAL, "%s: NULL", first == NULL ? "first" : "second");
+    if (!first->fitted || !second->fitted)
+        return mmcl__fail(context, MMCL_E_STATE, "%s: not fitted", first->fitted ? "second" : "first");
+    if (second->inputs != first->outputs)
+        return mmcl__fail(context, MMCL_E_INVAL, "second: takes %zu columns, but first gives %zu", second->inputs, first->outputs);
+    if (first->n_steps + second->n_steps > MMCL__MAX_STEPS)
+        return mmcl__fail(context, MMCL_E_INVAL, "first and second: %zu steps in all, expected at most %d", first->n_steps + second->n_steps,
+                          MMCL__MAX_STEPS);
+    return mmcl__transform_join(out, context, first, second);
+}
+
 /* --------------------------------------------------------------------------------------------------------- fitting --- */
 
 mmcl_status mmcl_transform_fit(mmcl_transform *transform, const mmcl_matrix *parts, size_t n_parts, const mmcl_fit_options *options)

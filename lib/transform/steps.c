@@ -1,6 +1,7 @@
 /* Steps and chains before the fit: options checked and resolved, chains built, copied and released. */
 #include "transform/transform.h"
 
+#include "linalg/blas.h"
 #include "linalg/convert.h"
 
 #include <math.h>
@@ -189,19 +190,80 @@ static mmcl_status copy_step(mmcl_context *context, mmcl__step *to, const mmcl__
     return copy_values(context, &to->spectrum, from->spectrum, inputs);
 }
 
-mmcl_status mmcl__transform_clone(mmcl_transform **out, mmcl_context *context, const mmcl_transform *transform)
+/* Appends copies of all steps. */
+static mmcl_status copy_steps(mmcl_transform *copy, const mmcl_transform *from)
 {
-    mmcl_transform *copy = NULL;
-    mmcl_status     status = mmcl__transform_create(&copy, context);
-    for (size_t i = 0; i < transform->n_steps && status == MMCL_OK; i++) {
-        copy->n_steps = i + 1;
-        status        = copy_step(context, &copy->steps[i], &transform->steps[i]);
-    }
+    for (size_t i = 0; i < from->n_steps; i++)
+        MMCL__TRY(copy_step(copy->context, &copy->steps[copy->n_steps++], &from->steps[i]));
+    return MMCL_OK;
+}
+
+static mmcl_status finish_copy(mmcl_transform **out, mmcl_transform *copy, mmcl_status status, size_t inputs)
+{
     if (status == MMCL_OK)
-        status = mmcl__transform_finish(copy, transform->inputs);
+        status = mmcl__transform_finish(copy, inputs);
     if (status != MMCL_OK)
         mmcl__transform_destroy(copy);
     else
         *out = copy;
     return status;
+}
+
+mmcl_status mmcl__transform_clone(mmcl_transform **out, mmcl_context *context, const mmcl_transform *transform)
+{
+    mmcl_transform *copy;
+    MMCL__TRY(mmcl__transform_create(&copy, context));
+    return finish_copy(out, copy, copy_steps(copy, transform), transform->inputs);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ join --- */
+
+/* step->mean += what the step's map takes to step[1].mean, which becomes 0; a mean is as wide as its step's input. */
+static mmcl_status carry_mean(mmcl_context *context, mmcl__step *step)
+{
+    size_t  inputs = step->info.inputs, components = step->info.components;
+    double *next = step[1].mean, *inverse;
+    if (step->matrix == NULL) {
+        mmcl__axpy_f64(inputs, 1, next, step->mean);
+    } else {
+        if ((inverse = mmcl__alloc(context, inputs * components, sizeof *inverse)) == NULL)
+            return MMCL_E_NOMEM;
+        mmcl_status status = mmcl__pseudo_inverse(context, components, inputs, step->matrix, inverse);
+        if (status == MMCL_OK)
+            mmcl__gemm_f64(false, true, 1, inputs, components, 1, next, components, inverse, components, 1, step->mean, inputs);
+        mmcl__free(context, inverse, inputs * components, sizeof *inverse);
+        MMCL__TRY(status);
+    }
+    memset(next, 0, components * sizeof *next);
+    return MMCL_OK;
+}
+
+static bool is_affine(const mmcl__step *step)
+{
+    return step->options.kind != MMCL_STEP_NORMALIZE;
+}
+
+/* Folding wants a mean at the beginning of an affine run alone, so the one at the seam goes back to where its run begins. */
+static mmcl_status mend_seam(mmcl_transform *joined, size_t seam)
+{
+    if (seam == joined->n_steps || !is_affine(&joined->steps[seam]))
+        return MMCL_OK;
+    for (size_t i = seam; i > 0 && is_affine(&joined->steps[i - 1]); i--)
+        MMCL__TRY(carry_mean(joined->context, &joined->steps[i - 1]));
+    return MMCL_OK;
+}
+
+mmcl_status mmcl__transform_join(mmcl_transform **out, mmcl_context *context, const mmcl_transform *first, const mmcl_transform *second)
+{
+    mmcl_transform *joined;
+    MMCL__TRY(mmcl__transform_create(&joined, context));
+    mmcl_status status = copy_steps(joined, first);
+    if (status == MMCL_OK)
+        status = copy_steps(joined, second);
+    if (status == MMCL_OK) {
+        mmcl__blas_enter(context->blas_policy);
+        status = mend_seam(joined, first->n_steps);
+        mmcl__blas_leave(context->blas_policy);
+    }
+    return finish_copy(out, joined, status, first->inputs);
 }

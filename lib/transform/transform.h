@@ -66,6 +66,9 @@ void mmcl__transform_unfit(mmcl_transform *transform);
 /* A copy of a fitted chain in another context. */
 mmcl_status mmcl__transform_clone(mmcl_transform **out, mmcl_context *context, const mmcl_transform *transform);
 
+/* Both fitted, the second as wide as the first's outputs, no more than MMCL__MAX_STEPS steps in all. */
+mmcl_status mmcl__transform_join(mmcl_transform **out, mmcl_context *context, const mmcl_transform *first, const mmcl_transform *second);
+
 mmcl_status mmcl__transform_fit(mmcl_transform *transform, const mmcl_matrix *parts, size_t n_parts, const mmcl_fit_options *options);
 mmcl_status mmcl__transform_fit_moments(mmcl_transform *transform, const mmcl_moments *moments);
 mmcl_status mmcl__transform_estimate(const mmcl_transform *transform, size_t rows, size_t cols, const mmcl_fit_options *options,

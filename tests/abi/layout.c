@@ -686,5 +686,14 @@ AT(mmcl_parallel_options, struct_size, 0)
 AT(mmcl_parallel_options, seed, 8)
 AT(mmcl_parallel_options, quantile, 16)
 AT(mmcl_parallel_options, draws, 24)
+
+LAYOUT(mmcl_retrieval_info, 96, mean_reciprocal_rank)
+AT(mmcl_retrieval_info, struct_size, 0)
+AT(mmcl_retrieval_info, pairs, 8)
+AT(mmcl_retrieval_info, recall_1, 16)
+AT(mmcl_retrieval_info, recall_5, 32)
+AT(mmcl_retrieval_info, recall_10, 48)
+AT(mmcl_retrieval_info, median_rank, 64)
+AT(mmcl_retrieval_info, mean_reciprocal_rank, 80)
 #endif
 /* clang-format on */

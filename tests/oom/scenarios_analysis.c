@@ -57,9 +57,24 @@ end:
     return status;
 }
 
+static mmcl_status retrieval(world *w, const char *argument)
+{
+    const mmcl_matrix   x = fixture_rows(0), t = fixture_read(w, 1);
+    mmcl_retrieval_info info = {.struct_size = sizeof info};
+    double              ranks[2 * ROWS];
+    mmcl_status         status;
+    (void) argument;
+    TRY(w, CALL(mmcl_retrieval)(w->context, &x, &t, &info, ranks));
+    harness_note(w, &info, sizeof info);
+    harness_note(w, ranks, sizeof ranks);
+end:
+    return status;
+}
+
 const scenario scenarios_analysis[] = {
     {"axes against random rotations", axes, NULL},
     {"parallel analysis", parallel, NULL},
+    {"retrieval across modalities", retrieval, NULL},
     {"stability over starts", stability, "starts"},
     {"stability over resampled rows", stability, "bootstrap"},
     {0},

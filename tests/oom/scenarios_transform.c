@@ -107,6 +107,21 @@ end:
     return status;
 }
 
+static mmcl_status join(world *w, const char *spec)
+{
+    mmcl_transform *first = NULL, *second = NULL, *joined = NULL;
+    mmcl_status     status;
+    if ((status = fitted(w, &first, "center+pca")) != MMCL_OK || (status = fitted(w, &second, spec)) != MMCL_OK)
+        goto end;
+    MAKE(w, joined, CALL(mmcl_transform_join)(&joined, w->context, first, second));
+    status = use(w, joined, true);
+end:
+    CALL(mmcl_transform_destroy)(joined);
+    CALL(mmcl_transform_destroy)(second);
+    CALL(mmcl_transform_destroy)(first);
+    return status;
+}
+
 static mmcl_status save_load(world *w, const char *spec)
 {
     mmcl_transform *transform = NULL, *loaded = NULL;
@@ -169,6 +184,7 @@ const scenario scenarios_transform[] = {
     {"chain", fit, "pca:5+ica:3+normalize"},
     {"normalize first", fit, "normalize+pca:4+whiten:2"},
     {"built", build, NULL},
+    {"join", join, "whiten:3"},
     {"save and load", save_load, "pca:5+ica:3"},
     {"moments", moments, "center+whiten:3"},
     {0},

@@ -295,6 +295,74 @@ START_TEST(bad_input_is_named)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------------------------------- retrieval --- */
+
+static double cosine(const float *a, const float *b, size_t d)
+{
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t j = 0; j < d; j++)
+        ab += (double) a[j] * (double) b[j], aa += (double) a[j] * (double) a[j], bb += (double) b[j] * (double) b[j];
+    return aa > 0 && bb > 0 ? ab / sqrt(aa) / sqrt(bb) : 0;
+}
+
+static double naive_rank(const float *from, const float *among, size_t n, size_t d, size_t i)
+{
+    double rank = 0.5, own = cosine(from + i * d, among + i * d, d);
+    for (size_t j = 0; j < n; j++) {
+        double more = cosine(from + i * d, among + j * d, d) - own;
+        rank += more > 1e-12 ? 1 : more >= -1e-12 ? 0.5 : 0;
+    }
+    return rank;
+}
+
+START_TEST(retrieval_equals_its_definition)
+{
+    enum { n = 300, d = 5 };
+    static float        x[n * d], t[n * d];
+    static double       ranks[2 * n];
+    mmcl__numpy_rng     rng;
+    mmcl_retrieval_info info = {.struct_size = sizeof info};
+    mmcl__numpy_seed(&rng, 8);
+    for (size_t i = 0; i < n * d; i++) {
+        x[i] = (float) mmcl__numpy_normal(&rng);
+        t[i] = x[i] + 0.5f * (float) mmcl__numpy_normal(&rng);
+    }
+    for (size_t j = 0; j < d; j++) {
+        t[7 * d + j]   = 3 * t[200 * d + j]; /* two partners that look the same */
+        x[100 * d + j] = 0;                  /* and one that looks like nothing */
+    }
+    const mmcl_matrix sides[2] = {{.data = x, .rows = n, .cols = d}, {.data = t, .rows = n, .cols = d}};
+    OK(mmcl_retrieval(context, &sides[0], &sides[1], &info, ranks));
+    ck_assert_uint_eq(info.pairs, n);
+    for (size_t side = 0; side < 2; side++) {
+        double first = 0, ten = 0, reciprocal = 0;
+        for (size_t i = 0; i < n; i++) {
+            double rank = naive_rank(side == 0 ? x : t, side == 0 ? t : x, n, d, i);
+            ck_assert_msg(rank == ranks[side * n + i], "side %zu, row %zu: %g, expected %g", side, i, ranks[side * n + i], rank);
+            first += rank <= 1, ten += rank <= 10, reciprocal += 1 / rank / n;
+        }
+        ck_assert_double_eq_tol(info.recall_1[side], first / n, 1e-12);
+        ck_assert_double_eq_tol(info.recall_10[side], ten / n, 1e-12);
+        ck_assert_double_eq_tol(info.mean_reciprocal_rank[side], reciprocal, 1e-12);
+        size_t below = 0, above = 0;
+        for (size_t i = 0; i < n; i++)
+            below += ranks[side * n + i] < info.median_rank[side], above += ranks[side * n + i] > info.median_rank[side];
+        ck_assert(below <= n / 2 && above <= n / 2);
+    }
+    OK(mmcl_retrieval(context, &sides[0], &sides[0], &info, NULL));
+    ck_assert_double_gt(info.recall_1[0], 0.99); /* all but the row of zeros find themselves */
+    ck_assert_double_lt(info.recall_1[0], 1);
+    const mmcl_matrix other = {.data = t, .rows = n - 1, .cols = d};
+    info.median_rank[0]     = 42;
+    ck_assert_int_eq(mmcl_retrieval(context, &sides[0], &other, &info, NULL), MMCL_E_INVAL);
+    ck_assert_msg(strstr(mmcl_context_message(context), "t: 299 rows of 5 columns, expected 300 of 5") != NULL, "%s", mmcl_context_message(context));
+    x[3 * d + 1] = NAN;
+    ck_assert_int_eq(mmcl_retrieval(context, &sides[1], &sides[0], &info, NULL), MMCL_E_NUMERIC);
+    ck_assert_msg(strstr(mmcl_context_message(context), "t: NaN or infinity in row 3, column 1") != NULL, "%s", mmcl_context_message(context));
+    ck_assert_double_eq(info.median_rank[0], 42);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("analysis");
@@ -306,6 +374,7 @@ int main(void)
     tcase_add_test(tests, same_seed_same_bits);
     tcase_add_test(tests, boxes_have_axes_and_spheres_have_none);
     tcase_add_test(tests, parallel_analysis_counts_what_stands_out);
+    tcase_add_test(tests, retrieval_equals_its_definition);
     tcase_add_test(tests, bad_input_is_named);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

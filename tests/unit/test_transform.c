@@ -312,6 +312,46 @@ START_TEST(chains_equal_their_steps_one_by_one)
 }
 END_TEST
 
+START_TEST(joined_chains_equal_one_after_the_other)
+{
+    enum { n = 400, d = 6 };
+    static const struct { const char *first, *second; } pairs[] = {
+        {"center", "whiten:3"}, {"raw", "ica:2"}, {"pca:5", "pca:4+whiten:2"}, {"whiten:4+normalize", "center+normalize"}, {"center+pca:4", "center"}};
+    float      *x = mixed(n, d, 'm'), *other = mixed(n, d, 'q'), between[n * d], expected[n * d], got[n * d];
+    mmcl_matrix rows = dense(x, n, d), elsewhere = dense(other, n, d);
+    for (size_t p = 0; p < sizeof pairs / sizeof *pairs; p++) {
+        mmcl_transform *first = make(pairs[p].first), *second = make(pairs[p].second), *joined;
+        size_t          middle, width;
+        OK(mmcl_transform_fit(first, &elsewhere, 1, NULL)); /* so that the second has a mean of its own */
+        OK(mmcl_transform_shape(first, NULL, &middle));
+        OK(mmcl_transform_apply(first, &rows, between, 0));
+        mmcl_matrix inner = dense(between, n, middle);
+        OK(mmcl_transform_fit(second, &inner, 1, NULL));
+        OK(mmcl_transform_apply(second, &inner, expected, 0));
+        OK(mmcl_transform_join(&joined, context, first, second));
+        OK(mmcl_transform_shape(joined, NULL, &width));
+        ck_assert_uint_eq(mmcl_transform_count(joined), mmcl_transform_count(first) + mmcl_transform_count(second));
+        OK(mmcl_transform_apply(joined, &rows, got, 0));
+        for (size_t i = 0; i < n * width; i++)
+            ck_assert_msg(fabsf(got[i] - expected[i]) < 1e-3f, "%s, %s: [%zu] %g and %g", pairs[p].first, pairs[p].second, i, (double) got[i],
+                          (double) expected[i]);
+        mmcl_transform_destroy(first);
+        mmcl_transform_destroy(second);
+        mmcl_transform_destroy(joined);
+    }
+    mmcl_transform *narrow = make("pca:2"), *unfitted = make("center"), *joined = narrow;
+    OK(mmcl_transform_fit(narrow, &rows, 1, NULL));
+    ck_assert_int_eq(mmcl_transform_join(&joined, context, narrow, unfitted), MMCL_E_STATE);
+    ck_assert_ptr_null(joined);
+    ck_assert_int_eq(mmcl_transform_join(&joined, context, narrow, narrow), MMCL_E_INVAL);
+    ck_assert_msg(strstr(mmcl_context_message(context), "takes 6 columns, but first gives 2") != NULL, "%s", mmcl_context_message(context));
+    mmcl_transform_destroy(narrow);
+    mmcl_transform_destroy(unfitted);
+    free(x);
+    free(other);
+}
+END_TEST
+
 START_TEST(inverse_projects)
 {
     enum { n = 400, d = 5 };
@@ -700,6 +740,7 @@ int main(void)
     tcase_add_test(tcase, pca_equals_scikit_learn);
     tcase_add_test(tcase, parts_and_moments_give_the_same_map);
     tcase_add_test(tcase, chains_equal_their_steps_one_by_one);
+    tcase_add_test(tcase, joined_chains_equal_one_after_the_other);
     tcase_add_test(tcase, inverse_projects);
     tcase_add_test(tcase, fastica_equals_scikit_learn);
     tcase_add_test(tcase, arbitrary_scale_and_mixing_equal_scikit_learn);

@@ -42,7 +42,7 @@ typedef struct cli_command {
 } cli_command;
 
 extern const cli_command identify_command, train_command, encode_command, disentangle_command, probe_command,
-    predict_command, metrics_command, analyse_command, info_command;
+    predict_command, metrics_command, analyse_command, align_command, info_command;
 
 /* Creates the context, with `common->threads` threads. Returns an exit code. */
 int  session_begin(cli_session *session, const common_settings *common);

@@ -50,10 +50,10 @@ refuse 2 "did you mean predict?" help predit
 expect 0 --version
 grep -q '^mmcl [0-9]*\.[0-9]*\.[0-9]*$' out || fail "version: $(cat out)"
 expect 0 help
-for sub in identify train encode probe disentangle metrics analyse predict info; do
+for sub in identify train encode probe disentangle metrics analyse align predict info; do
     grep -q "^  $sub " out || fail "help does not list $sub"
 done
-for sub in identify train encode probe disentangle metrics analyse predict info; do
+for sub in identify train encode probe disentangle metrics analyse align predict info; do
     expect 0 help $sub
     cp out first
     grep -q "^Example:" out && grep -q -- "--json FILE" out || fail "help $sub lacks example or options"
@@ -426,5 +426,21 @@ refuse 2 "same name" analyse "$pool" --json a --report a
 keep report.html
 refuse 1 "NaN or infinity in" analyse nan.npz:test_x --report report.html
 same report.html "analyse of NaN"
+
+# -------------------------------------------------------------------------------------------------- align
+# The same rows under a rotation: components fitted on each side find each other, and with them the partners; raw rows do not.
+expect 0 disentangle --fit "$pool" --transform pca --apply "$pool" --out turned.npy
+expect 0 align --x "$pool" --t turned.npy --transform ica:4:picard --splits 2 --fit-pairs 3900 --json align.json
+valid_json align.json
+awk '$2 == "raw" { raw = $3 } $1 == "ica:4:picard" && $2 == "separate" { found = $3; aligned = $(NF - 1) }
+     END { exit !(raw < 20 && found > 90 && aligned > 3.9) }' out || fail "a rotation is not undone: $(cat out)"
+expect 0 align --x "$data:test_x" --t "$data:test_x" --transform ica:12 --splits 2 --quiet
+awk '$2 == "raw" && $3 == "100.00" { raw = 1 } $2 == "shared" && $3 > 99 { shared = 1 } END { exit !(raw && shared) }' out ||
+    fail "rows do not find themselves: $(cat out)"
+refuse 2 "--x A and --t B are needed" align --x turned.npy
+refuse 1 "pairs need as many of each" align --x turned.npy --t "$data:test_x"
+refuse 1 "at least 4 have to judge" align --x turned.npy --t turned.npy --fit-pairs 3997
+refuse 2 "--transform" align --x turned.npy --t turned.npy --transform icaa
+refuse 1 "rank" align --x turned.npy --t turned.npy --transform ica:96 --fit-pairs 50
 
 exit $failed

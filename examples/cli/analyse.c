@@ -15,7 +15,7 @@
 
 typedef struct settings {
     common_settings common;
-    const char     *report;
+    const char     *report, *classes;
     uint64_t        components, runs;
     bool            bootstrap;
 } settings;
@@ -24,6 +24,7 @@ static const cli_option options[] = {
     {"components", OPTION_COUNT, offsetof(settings, components), "K", "of the ICA (default: as many as stand out, at most 128)", NULL, 2, 4096},
     {"runs", OPTION_COUNT, offsetof(settings, runs), "N", "of the ICA, for the stability (default: 10)", NULL, 2, 1000},
     {"bootstrap", OPTION_FLAG, offsetof(settings, bootstrap), NULL, "each run sees rows drawn with replacement", NULL, 0, 0},
+    {"classes", OPTION_TEXT, offsetof(settings, classes), "DATA", "tell components by the class means of a few-shot data set (its val rows)", NULL, 0, 0},
     {"report", OPTION_TEXT, offsetof(settings, report), "F.html", "write a page with pictures", NULL, 0, 0},
     {0},
 };
@@ -76,13 +77,13 @@ static int count_components(analysis *a)
     return status == MMCL_OK ? EXIT_OK : session_fail(a->session, status, a->rows.name);
 }
 
-static int find_axes(analysis *a, uint64_t runs, bool bootstrap)
+static int find_axes(analysis *a, const settings *s)
 {
     const mmcl_step_options      ica    = {.struct_size = sizeof ica, .kind = MMCL_STEP_ICA, .components = a->components,
                                            .algorithm = MMCL_ICA_PICARD, .tolerance = 1e-4};
     const mmcl_axes_options      axes   = {.struct_size = sizeof axes, .step = &ica, .seed = a->session->common->seed};
     const mmcl_stability_options repeat = {.struct_size = sizeof repeat, .step = &ica, .seed = a->session->common->seed,
-                                           .runs = runs > 0 ? runs : 10, .bootstrap = bootstrap};
+                                           .runs = s->runs > 0 ? s->runs : 10, .bootstrap = s->bootstrap};
     mmcl_stability *stability = NULL;
     a->axes      = (mmcl_axes_info){.struct_size = sizeof a->axes};
     a->stability = (mmcl_stability_info){.struct_size = sizeof a->stability};
@@ -96,8 +97,11 @@ static int find_axes(analysis *a, uint64_t runs, bool bootstrap)
         status = mmcl_stability_get_info(stability, &a->stability);
     if (status == MMCL_OK)
         status = mmcl_stability_field(stability, MMCL_STABILITY_INDEX, a->index, a->components, NULL);
+    int code = status == MMCL_OK ? EXIT_OK : session_fail(a->session, status, a->rows.name);
+    if (code == EXIT_OK && s->classes != NULL)
+        code = analyse_classes(a, stability, s->classes);
     mmcl_stability_destroy(stability);
-    return status == MMCL_OK ? EXIT_OK : session_fail(a->session, status, a->rows.name);
+    return code;
 }
 
 /* What the evidence speaks for. */
@@ -127,7 +131,7 @@ static int analyse_rows(analysis *a, const settings *s)
     if (a->components < 2)
         return terminal_fail(EXIT_ERROR, "%s: %llu components stand out of unrelated columns, and two are needed; --components K asks for K", a->rows.name,
                              (unsigned long long) a->standing);
-    TRY(find_axes(a, s->runs, s->bootstrap));
+    TRY(find_axes(a, s));
     recommend(a);
     return EXIT_OK;
 }
@@ -163,6 +167,7 @@ static void write_json(const void *given, json_writer *out)
         json_real(out, NULL, a->index[i]);
     json_close(out);
     json_close(out);
+    analyse_classes_json(a, out);
     for (int which = 0; which < 2; which++) {
         json_open_list(out, which == 0 ? "spectrum" : "thresholds");
         for (size_t i = 0; i < a->rows.view.cols; i++)
@@ -184,6 +189,14 @@ static void print_findings(const analysis *a)
     printf("axes         score %.1f against random rotations on unseen rows; above %d there are axes\n", a->axes.score, AXES_SCORE);
     printf("stability    %zu of %llu components above 0.9, mean %.2f; %llu of %llu runs converged\n", stable, (unsigned long long) a->components,
            a->stability.mean_index, (unsigned long long) a->stability.converged, (unsigned long long) a->stability.runs);
+    size_t shown[MEANINGS_SHOWN], count = 0;
+    if (a->meanings != NULL)
+        analyse_classes_shown(a, shown, &count);
+    for (size_t i = 0; i < count; i++) {
+        const meaning *m = &a->meanings[shown[i]];
+        printf("component    %zu, from %s and %s to %s and %s\n", shown[i] + 1, a->class_names[m->low.classes[0]], a->class_names[m->low.classes[1]],
+               a->class_names[m->high.classes[0]], a->class_names[m->high.classes[1]]);
+    }
     printf("recommended  %s: %s\n", a->advice, a->reason);
 }
 
@@ -219,6 +232,7 @@ static int run_analyse(cli_session *session, const void *given, const text_list 
     output_discard(&json);
     output_discard(&report);
     features_close(&a.rows);
+    analyse_classes_free(&a);
     free(a.spectrum);
     free(a.thresholds);
     free(a.index);
@@ -229,12 +243,13 @@ static int run_analyse(cli_session *session, const void *given, const text_list 
 const cli_command analyse_command = {
     .name     = "analyse",
     .summary  = "which transform fits these features: components, axes, stability",
-    .synopsis = "A [--components K] [--runs N] [--bootstrap] [--report F.html] [--json FILE]",
+    .synopsis = "A [--components K] [--runs N] [--bootstrap] [--classes DATA] [--report F.html] [--json FILE]",
     .text     = "Looks at unlabelled features alone:\n"
                 "  components  directions with more variance than columns without relation would show (parallel analysis)\n"
                 "  axes        whether ICA's axes, found on half of the rows, stand out on the other half against random rotations\n"
                 "  stability   which components every start finds (ICASSO); with --bootstrap, every sample too\n"
-                "and recommends a transform for `mmcl disentangle` and `mmcl probe`. A classifier with an L2 penalty does not see\n"
+                "With --classes it also tells which classes lie far out on a component, and what the mean row comes to look like\n"
+                "when it is moved along it. It recommends a transform for `mmcl disentangle` and `mmcl probe`. A classifier with an L2 penalty does not see\n"
                 "rotations: for it ica:K and whiten:K are the same.",
     .example  = "mmcl analyse pool.npy --report pool.html --json pool.json",
     .options        = options,

@@ -80,12 +80,69 @@ static void put_stability(FILE *file, const analysis *a)
     fputs("</svg>\n", file);
 }
 
+static const char *const colours[MEANING_CLASSES] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7"};
+
+static void put_classes(FILE *file, const analysis *a, const meaning_end *end)
+{
+    for (size_t i = 0; i < end->count; i++) {
+        fputs(i == 0 ? "" : ", ", file);
+        put_escaped(file, a->class_names[end->classes[i]]);
+        fprintf(file, " (%+.1f)", end->activations[i]);
+    }
+}
+
+/* Probabilities over the way, one line a class, which is named below. */
+static void put_traversal(FILE *file, const analysis *a, size_t component)
+{
+    const meaning *m = &a->meanings[component];
+    char           label[64];
+    snprintf(label, sizeof label, "component %zu, standard deviations from the mean", component + 1);
+    begin_picture(file, label, "class probability");
+    for (int i = 0; i <= 4; i++) {
+        put_tick(file, false, i / 4.0, "%.2f", i / 4.0);
+        put_tick(file, true, i / 4.0, "%+.0f", MEANING_REACH * (i / 2.0 - 1));
+    }
+    for (size_t line = 0; line < m->met.count; line++) {
+        fprintf(file, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"", colours[line]);
+        for (size_t s = 0; s < MEANING_STEPS; s++)
+            fprintf(file, "%.1f,%.1f ", LEFT + WIDTH * (double) s / (MEANING_STEPS - 1), TOP + HEIGHT * (1 - m->path[line][s]));
+        fputs("\"/>\n", file);
+    }
+    fputs("</svg>\n<p>", file);
+    for (size_t line = 0; line < m->met.count; line++) {
+        fprintf(file, "%s<span style=\"color:%s\">&#9644;</span> ", line == 0 ? "" : "&ensp;", colours[line]);
+        put_escaped(file, a->class_names[m->met.classes[line]]);
+    }
+    fputs("</p>\n", file);
+}
+
+static void put_meanings(FILE *file, const analysis *a)
+{
+    size_t shown[MEANINGS_SHOWN], count = 0;
+    analyse_classes_shown(a, shown, &count);
+    fprintf(file, "<h2>What components mean</h2>\n<p>The classes whose mean lies farthest out on each component, in standard deviations of the\n"
+                  "component over the analysed rows. Components are in the order of their stability.</p>\n<table>\n"
+                  "<tr><th>component</th><th>stability</th><th>low end</th><th>high end</th></tr>\n");
+    for (uint64_t i = 0; i < a->components; i++) {
+        fprintf(file, "<tr><td>%llu</td><td>%.2f</td><td>", (unsigned long long) i + 1, a->index[i]);
+        put_classes(file, a, &a->meanings[i].low);
+        fputs("</td><td>", file);
+        put_classes(file, a, &a->meanings[i].high);
+        fputs("</td></tr>\n", file);
+    }
+    fprintf(file, "</table>\n<h2>Traversals</h2>\n<p>The mean of all rows is moved along a component alone. The curves show how probable each class\n"
+                  "becomes, by the cosine with the class means at CLIP's logit scale of 100: what the component adds at its high end, and at its\n"
+                  "low end. Drawn for the %zu components that say most.</p>\n", count);
+    for (size_t i = 0; i < count; i++)
+        put_traversal(file, a, shown[i]);
+}
+
 static void put_heading(FILE *file, const analysis *a)
 {
     fputs("<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Analysis of ", file);
     put_escaped(file, a->rows.name);
     fputs("</title>\n<style>body{font:16px/1.5 sans-serif;max-width:46em;margin:2em auto;padding:0 1em}", file);
-    fputs("code{background:#eee;padding:0 .3em}</style>\n<h1>", file);
+    fputs("code{background:#eee;padding:0 .3em}td,th{text-align:left;padding:0 .6em 0 0;font-size:13px;vertical-align:top}</style>\n<h1>", file);
     put_escaped(file, a->rows.name);
     fprintf(file, "</h1>\n<p>%zu rows of %zu columns, %zu of them of norm 1.</p>\n", a->rows.view.rows, a->rows.view.cols, a->unit_rows);
     fprintf(file, "<h2>Recommended: <code>%s</code></h2>\n<p>Because %s. ", a->advice, a->reason);
@@ -107,5 +164,7 @@ void analyse_write_report(FILE *file, const analysis *a)
                   "near 1 means that every run finds the component; dark bars are above 0.9. Mean: %.2f.</p>\n",
             (unsigned long long) a->stability.runs, (unsigned long long) a->stability.converged, a->stability.mean_index);
     put_stability(file, a);
+    if (a->meanings != NULL)
+        put_meanings(file, a);
     fprintf(file, "<p>mmcl %s, %.1f seconds.</p>\n</html>\n", mmcl_version_string(), a->seconds);
 }

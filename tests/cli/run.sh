@@ -419,6 +419,10 @@ grep -q '^recommended  ica:24+normalize' out || fail "independent latents go uns
 grep -q '</html>' report.html && [ "$(grep -c '<svg' report.html)" = 2 ] || fail "report: $(head -c 300 report.html)"
 expect 0 analyse "$pool" --runs 2 --bootstrap --components 4 --json -
 valid_json out
+expect 0 analyse "$pool" --runs 2 --components 6 --classes "$data" --report named.html --json named.json
+valid_json named.json
+grep -q '^component ' out && [ "$(grep -c '<svg' named.html)" = 8 ] && grep -q '"high"' named.json || fail "classes do not tell components: $(cat out)"
+refuse 1 "missing.npz" analyse "$pool" --classes missing.npz
 refuse 1 "has 96 columns" analyse "$pool" --components 97
 refuse 1 "missing.npy" analyse missing.npy
 refuse 2 "expected one array" analyse

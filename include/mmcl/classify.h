@@ -64,7 +64,7 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_logreg_fit(mmcl_classifier **out, mmcl_cont
 
 /*
  * The objective that mmcl_logreg_fit minimises, evaluated in float64 on `train` at the weights of `classifier`.
- * Thread class: exclusive. Allocates: a tile. Errors: as mmcl_logreg_fit.
+ * Thread class: exclusive. Allocates: a tile. Errors: as mmcl_logreg_fit; MMCL_E_UNSUPPORTED as mmcl_classifier_weights.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_logreg_objective(const mmcl_classifier *classifier, const mmcl_labelled *train, double c,
                                                       double *objective);
@@ -116,7 +116,11 @@ MMCL_API void mmcl_classifier_destroy(mmcl_classifier *classifier);
 /* Inputs and classes (either pointer may be NULL). Thread class: concurrent on const. Errors: MMCL_E_INVAL. */
 MMCL_API MMCL_CHECK mmcl_status mmcl_classifier_shape(const mmcl_classifier *classifier, size_t *inputs, size_t *classes);
 
-/* Copies weights [classes, inputs] and intercepts [classes]; either may be NULL. Thread class: concurrent on const. */
+/*
+ * Copies weights [classes, inputs] and intercepts [classes]; either may be NULL. Thread class: concurrent on const.
+ * Errors: MMCL_E_INVAL, MMCL_E_UNSUPPORTED (a head whose scores are not weights times raw rows plus intercepts: a cache, an
+ * adapter, a transform, rows scaled to unit length).
+ */
 MMCL_API MMCL_CHECK mmcl_status mmcl_classifier_weights(const mmcl_classifier *classifier, double *weights, double *intercepts);
 
 /*

@@ -8,6 +8,7 @@
 #include <mmcl/io.h>
 #include <mmcl/transform.h>
 #include <mmcl/classify.h>
+#include <mmcl/adapt.h>
 #include <mmcl/model.h>
 #include <mmcl/encoder.h>
 #include <mmcl/objective.h>

@@ -1,4 +1,5 @@
 /* Edge of classify.h: validate, import options, call, map. */
+#include "api/labelled.h"
 #include "classify/classify.h"
 #include "classify/logreg.h"
 #include "classify/pipeline.h"
@@ -9,11 +10,9 @@
 #include <math.h>
 #include <string.h>
 
-#define MAX_CLASSES ((size_t) 1 << 24)
-
 /* ------------------------------------------------------------------------------------------------------- arguments --- */
 
-static mmcl_status check_labelled(mmcl_context *context, const mmcl_labelled *rows, const char *name, const char *features_name)
+mmcl_status mmcl__check_labelled(mmcl_context *context, const mmcl_labelled *rows, const char *name, const char *features_name)
 {
     if (rows == NULL)
         return mmcl__fail(context, MMCL_E_INVAL, "%s: NULL", name);
@@ -25,41 +24,49 @@ static mmcl_status check_labelled(mmcl_context *context, const mmcl_labelled *ro
     return MMCL_OK;
 }
 
-static mmcl_status check_width(mmcl_context *context, const mmcl_matrix *matrix, size_t cols, const char *name)
+mmcl_status mmcl__check_width(mmcl_context *context, const mmcl_matrix *matrix, size_t cols, const char *name)
 {
     if (matrix->cols != cols)
         return mmcl__fail(context, MMCL_E_INVAL, "%s: %zu columns, expected %zu", name, matrix->cols, cols);
     return MMCL_OK;
 }
 
-static mmcl_status check_classes(mmcl_context *context, size_t classes)
+mmcl_status mmcl__check_classes(mmcl_context *context, size_t classes)
 {
-    if (classes < 2 || classes > MAX_CLASSES)
-        return mmcl__fail(context, MMCL_E_INVAL, "classes: %zu, expected 2 to %zu", classes, MAX_CLASSES);
+    if (classes < 2 || classes > MMCL__MAX_CLASSES)
+        return mmcl__fail(context, MMCL_E_INVAL, "classes: %zu, expected 2 to %zu", classes, MMCL__MAX_CLASSES);
     return MMCL_OK;
 }
 
-static bool positive(double value)
+mmcl_status mmcl__check_seed(mmcl_context *context, uint64_t seed)
 {
-    return isfinite(value) && value > 0;
+    if (seed > UINT32_MAX)
+        return mmcl__fail(context, MMCL_E_INVAL, "seed: %llu, expected less than 2^32", (unsigned long long) seed);
+    return MMCL_OK;
 }
 
-static mmcl_status check_solver(mmcl_context *context, double tolerance, mmcl_precision precision)
+mmcl_status mmcl__check_protocol(mmcl_context *context, mmcl_protocol protocol)
 {
-    if (!positive(tolerance))
+    if (protocol != MMCL_PROTOCOL_STRICT && protocol != MMCL_PROTOCOL_PAPER)
+        return mmcl__fail(context, MMCL_E_INVAL, "protocol: %d is unknown", (int) protocol);
+    return MMCL_OK;
+}
+
+static mmcl_status check_linear(mmcl_context *context, const mmcl_classifier *classifier, const char *name)
+{
+    if (!mmcl__classifier_is_linear(classifier))
+        return mmcl__fail(context, MMCL_E_UNSUPPORTED, "%s: a head with other parts than weights, expected a linear one", name);
+    return MMCL_OK;
+}
+
+mmcl_status mmcl__check_solver(mmcl_context *context, double tolerance, mmcl_precision precision)
+{
+    if (!mmcl__positive(tolerance))
         return mmcl__fail(context, MMCL_E_INVAL, "tolerance: %g, expected a positive number", tolerance);
     if (precision != MMCL_PRECISION_F32 && precision != MMCL_PRECISION_F64)
         return mmcl__fail(context, MMCL_E_INVAL, "precision: %d is unknown", (int) precision);
     return MMCL_OK;
 }
-
-static double or_default(double value, double fallback)
-{
-    return value != 0 ? value : fallback;
-}
-
-#define DEFAULT_TOLERANCE 1e-7
-#define DEFAULT_ITERATIONS 1000
 
 /* --------------------------------------------------------------------------------------------- logistic regression --- */
 
@@ -73,16 +80,18 @@ mmcl_status mmcl_logreg_fit(mmcl_classifier **out, mmcl_context *context, const 
     mmcl_logreg_info    result = {.struct_size = sizeof result};
     MMCL__TRY(mmcl__import(context, &ours, sizeof ours, MMCL__V1(mmcl_logreg_options, precision), options, "mmcl_logreg_options"));
     MMCL__CHECK_INFO(context, info, mmcl_logreg_info, reserved);
-    ours.c              = or_default(ours.c, 1);
-    ours.tolerance      = or_default(ours.tolerance, DEFAULT_TOLERANCE);
-    ours.max_iterations = ours.max_iterations != 0 ? ours.max_iterations : DEFAULT_ITERATIONS;
-    if (!positive(ours.c))
+    ours.c              = mmcl__or_default(ours.c, 1);
+    ours.tolerance      = mmcl__or_default(ours.tolerance, MMCL__DEFAULT_TOLERANCE);
+    ours.max_iterations = ours.max_iterations != 0 ? ours.max_iterations : MMCL__DEFAULT_ITERATIONS;
+    if (!mmcl__positive(ours.c))
         return mmcl__fail(context, MMCL_E_INVAL, "c: %g, expected a positive number", ours.c);
     if (ours.no_intercept > 1)
         return mmcl__fail(context, MMCL_E_INVAL, "no_intercept: %u, expected 0 or 1", ours.no_intercept);
-    MMCL__TRY(check_solver(context, ours.tolerance, ours.precision));
-    MMCL__TRY(check_classes(context, classes));
-    MMCL__TRY(check_labelled(context, train, "train", "train.features"));
+    MMCL__TRY(mmcl__check_solver(context, ours.tolerance, ours.precision));
+    MMCL__TRY(mmcl__check_classes(context, classes));
+    MMCL__TRY(mmcl__check_labelled(context, train, "train", "train.features"));
+    if (start != NULL)
+        MMCL__TRY(check_linear(context, start, "start"));
     MMCL__TRY(mmcl__logreg_fit(out, context, train, classes, &ours, start, &result));
     return info != NULL ? mmcl__export(context, info, &result, sizeof result, MMCL__V1(mmcl_logreg_info, reserved), "mmcl_logreg_info")
                         : MMCL_OK;
@@ -93,10 +102,11 @@ mmcl_status mmcl_logreg_objective(const mmcl_classifier *classifier, const mmcl_
     if (classifier == NULL || objective == NULL)
         return MMCL_E_INVAL;
     mmcl_context *context = classifier->context;
-    if (!positive(c))
+    if (!mmcl__positive(c))
         return mmcl__fail(context, MMCL_E_INVAL, "c: %g, expected a positive number", c);
-    MMCL__TRY(check_labelled(context, train, "train", "train.features"));
-    MMCL__TRY(check_width(context, &train->features, classifier->inputs, "train.features"));
+    MMCL__TRY(check_linear(context, classifier, "classifier"));
+    MMCL__TRY(mmcl__check_labelled(context, train, "train", "train.features"));
+    MMCL__TRY(mmcl__check_width(context, &train->features, classifier->inputs, "train.features"));
     return mmcl__logreg_objective(classifier, train, c, objective);
 }
 
@@ -114,16 +124,16 @@ static mmcl_status resolve_search(mmcl_context *context, mmcl_search_options *ou
         ours->grid_count = sizeof coop_grid / sizeof *coop_grid;
     }
     ours->steps          = ours->steps != 0 ? ours->steps : 8;
-    ours->tolerance      = or_default(ours->tolerance, DEFAULT_TOLERANCE);
-    ours->max_iterations = ours->max_iterations != 0 ? ours->max_iterations : DEFAULT_ITERATIONS;
+    ours->tolerance      = mmcl__or_default(ours->tolerance, MMCL__DEFAULT_TOLERANCE);
+    ours->max_iterations = ours->max_iterations != 0 ? ours->max_iterations : MMCL__DEFAULT_ITERATIONS;
     if (ours->grid_count > MAX_FITS || ours->steps > MAX_FITS)
         return mmcl__fail(context, MMCL_E_INVAL, "grid_count and steps: more than %d", MAX_FITS);
     for (size_t i = 0; i < ours->grid_count; i++)
-        if (!positive(ours->grid[i]) || !positive(ours->grid[i] * 10))
+        if (!mmcl__positive(ours->grid[i]) || !mmcl__positive(ours->grid[i] * 10))
             return mmcl__fail(context, MMCL_E_INVAL, "grid[%zu]: %g, expected a positive number", i, ours->grid[i]);
     if (ours->reserved != 0)
         return mmcl__fail(context, MMCL_E_ABI, "mmcl_search_options: reserved is set");
-    return check_solver(context, ours->tolerance, ours->precision);
+    return mmcl__check_solver(context, ours->tolerance, ours->precision);
 }
 
 mmcl_status mmcl_logreg_search(mmcl_classifier **out, mmcl_context *context, const mmcl_labelled *train, const mmcl_labelled *val,
@@ -136,10 +146,10 @@ mmcl_status mmcl_logreg_search(mmcl_classifier **out, mmcl_context *context, con
     mmcl_search_info    result = {.struct_size = sizeof result};
     MMCL__TRY(resolve_search(context, &ours, options));
     MMCL__CHECK_INFO(context, info, mmcl_search_info, seconds);
-    MMCL__TRY(check_classes(context, classes));
-    MMCL__TRY(check_labelled(context, train, "train", "train.features"));
-    MMCL__TRY(check_labelled(context, val, "val", "val.features"));
-    MMCL__TRY(check_width(context, &val->features, train->features.cols, "val.features"));
+    MMCL__TRY(mmcl__check_classes(context, classes));
+    MMCL__TRY(mmcl__check_labelled(context, train, "train", "train.features"));
+    MMCL__TRY(mmcl__check_labelled(context, val, "val", "val.features"));
+    MMCL__TRY(mmcl__check_width(context, &val->features, train->features.cols, "val.features"));
     MMCL__TRY(mmcl__logreg_search(out, context, train, val, classes, &ours, &result));
     return info != NULL ? mmcl__export(context, info, &result, sizeof result, MMCL__V1(mmcl_search_info, seconds), "mmcl_search_info")
                         : MMCL_OK;
@@ -161,9 +171,9 @@ mmcl_status mmcl_classifier_create_linear(mmcl_classifier **out, mmcl_context *c
     if (out == NULL || context == NULL)
         return MMCL_E_INVAL;
     *out = NULL;
-    if (classes == 0 || classes > MAX_CLASSES || inputs == 0 || inputs > MMCL_MAX_COLUMNS)
+    if (classes == 0 || classes > MMCL__MAX_CLASSES || inputs == 0 || inputs > MMCL_MAX_COLUMNS)
         return mmcl__fail(context, MMCL_E_INVAL, "%zu classes of %zu inputs, expected 1 to %zu of 1 to %d", classes, inputs,
-                          MAX_CLASSES, MMCL_MAX_COLUMNS);
+                          MMCL__MAX_CLASSES, MMCL_MAX_COLUMNS);
     if (weights == NULL)
         return mmcl__fail(context, MMCL_E_INVAL, "weights: NULL");
     MMCL__TRY(check_finite(context, weights, classes * inputs, "weights"));
@@ -192,6 +202,8 @@ mmcl_status mmcl_classifier_weights(const mmcl_classifier *classifier, double *w
 {
     if (classifier == NULL)
         return MMCL_E_INVAL;
+    if (!mmcl__classifier_is_linear(classifier))
+        return MMCL_E_UNSUPPORTED;
     if (weights != NULL)
         memcpy(weights, classifier->weights, classifier->classes * classifier->inputs * sizeof *weights);
     if (intercepts != NULL)
@@ -252,19 +264,12 @@ mmcl_status mmcl_classifier_accuracy(const mmcl_classifier *classifier, const mm
 
 /* ----------------------------------------------------------------------------------------------------------- shots --- */
 
-static mmcl_status check_seed(mmcl_context *context, uint64_t seed)
-{
-    if (seed > UINT32_MAX)
-        return mmcl__fail(context, MMCL_E_INVAL, "seed: %llu, expected less than 2^32", (unsigned long long) seed);
-    return MMCL_OK;
-}
-
 mmcl_status mmcl_shot_sampler_create(mmcl_shot_sampler **out, mmcl_context *context, uint64_t seed)
 {
     if (out == NULL || context == NULL)
         return MMCL_E_INVAL;
     *out = NULL;
-    MMCL__TRY(check_seed(context, seed));
+    MMCL__TRY(mmcl__check_seed(context, seed));
     mmcl_shot_sampler *sampler = mmcl__calloc(context, 1, sizeof *sampler);
     if (sampler == NULL)
         return MMCL_E_NOMEM;
@@ -289,9 +294,9 @@ mmcl_status mmcl_shot_sampler_draw(mmcl_shot_sampler *sampler, const int64_t *la
     size_t        drawn;
     if (labels == NULL || out == NULL)
         return mmcl__fail(context, MMCL_E_INVAL, "%s: NULL", labels == NULL ? "labels" : "out");
-    if (classes == 0 || classes > MAX_CLASSES || shots == 0 || count > UINT32_MAX)
+    if (classes == 0 || classes > MMCL__MAX_CLASSES || shots == 0 || count > UINT32_MAX)
         return mmcl__fail(context, MMCL_E_INVAL, "%zu classes, %zu shots of %zu rows, expected 1 to %zu, at least 1, below 2^32",
-                          classes, shots, count, MAX_CLASSES);
+                          classes, shots, count, MMCL__MAX_CLASSES);
     mmcl_labelled rows = {.features = {.rows = count}, .labels = labels};
     MMCL__TRY(mmcl__labels_check(context, &rows, classes, "rows"));
     return mmcl__shots_draw(sampler, labels, count, classes, shots, false, "labels", out, &drawn);
@@ -302,8 +307,8 @@ mmcl_status mmcl_shot_sampler_draw(mmcl_shot_sampler *sampler, const int64_t *la
 static mmcl_status check_domain(mmcl_context *context, const mmcl_domain *domain, size_t cols, size_t classes)
 {
     const char *name = domain->name != NULL ? domain->name : "domain";
-    MMCL__TRY(check_labelled(context, &domain->rows, name, name));
-    MMCL__TRY(check_width(context, &domain->rows.features, cols, name));
+    MMCL__TRY(mmcl__check_labelled(context, &domain->rows, name, name));
+    MMCL__TRY(mmcl__check_width(context, &domain->rows.features, cols, name));
     if (mask_is_empty(domain->mask, classes))
         return mmcl__fail(context, MMCL_E_INVAL, "%s: the mask holds no class", name);
     return mmcl__labels_check(context, &domain->rows, classes, name);
@@ -315,7 +320,7 @@ static mmcl_status check_pool(mmcl_context *context, const mmcl_fewshot_data *da
         return mmcl__fail(context, MMCL_E_INVAL, "pool: give both pool and pool_parts, or neither");
     for (size_t i = 0; i < data->pool_parts; i++) {
         MMCL__TRY(mmcl__matrix_check(context, &data->pool[i], "pool"));
-        MMCL__TRY(check_width(context, &data->pool[i], data->train.features.cols, "pool"));
+        MMCL__TRY(mmcl__check_width(context, &data->pool[i], data->train.features.cols, "pool"));
     }
     return MMCL_OK;
 }
@@ -323,15 +328,15 @@ static mmcl_status check_pool(mmcl_context *context, const mmcl_fewshot_data *da
 static mmcl_status check_fewshot(mmcl_context *context, const mmcl_fewshot_data *data)
 {
     size_t cols = data->train.features.cols;
-    MMCL__TRY(check_classes(context, data->classes));
-    MMCL__TRY(check_labelled(context, &data->train, "train", "train.features"));
-    MMCL__TRY(check_labelled(context, &data->val, "val", "val.features"));
-    MMCL__TRY(check_width(context, &data->val.features, cols, "val.features"));
+    MMCL__TRY(mmcl__check_classes(context, data->classes));
+    MMCL__TRY(mmcl__check_labelled(context, &data->train, "train", "train.features"));
+    MMCL__TRY(mmcl__check_labelled(context, &data->val, "val", "val.features"));
+    MMCL__TRY(mmcl__check_width(context, &data->val.features, cols, "val.features"));
     MMCL__TRY(mmcl__labels_check(context, &data->train, data->classes, "train"));
     MMCL__TRY(mmcl__labels_check(context, &data->val, data->classes, "val"));
     if (data->test.features.rows > 0) {
-        MMCL__TRY(check_labelled(context, &data->test, "test", "test.features"));
-        MMCL__TRY(check_width(context, &data->test.features, cols, "test.features"));
+        MMCL__TRY(mmcl__check_labelled(context, &data->test, "test", "test.features"));
+        MMCL__TRY(mmcl__check_width(context, &data->test.features, cols, "test.features"));
         MMCL__TRY(mmcl__labels_check(context, &data->test, data->classes, "test"));
     }
     if (data->domain_count > 0 && data->domains == NULL)
@@ -351,11 +356,10 @@ static mmcl_status resolve_probe(mmcl_context *context, mmcl_probe_options *ours
     ours->search = search;
     if (ours->shots == 0 || ours->shots > SIZE_MAX / 2)
         return mmcl__fail(context, MMCL_E_INVAL, "shots: %llu, expected at least 1", (unsigned long long) ours->shots);
-    if (ours->protocol != MMCL_PROTOCOL_STRICT && ours->protocol != MMCL_PROTOCOL_PAPER)
-        return mmcl__fail(context, MMCL_E_INVAL, "protocol: %d is unknown", (int) ours->protocol);
+    MMCL__TRY(mmcl__check_protocol(context, ours->protocol));
     if (ours->reserved != 0)
         return mmcl__fail(context, MMCL_E_ABI, "mmcl_probe_options: reserved is set");
-    return check_seed(context, ours->seed);
+    return mmcl__check_seed(context, ours->seed);
 }
 
 mmcl_status mmcl_probe_run(mmcl_classifier **out, mmcl_context *context, const mmcl_fewshot_data *data, mmcl_transform *transform,

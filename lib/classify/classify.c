@@ -1,6 +1,7 @@
 #include "classify/classify.h"
 
 #include "linalg/blas.h"
+#include "transform/transform.h"
 
 #include <math.h>
 #include <string.h>
@@ -9,7 +10,11 @@
 #define SCORE_FLOATS 12288 /* 48 KiB of scores */
 #define TILE_MOST 128      /* rows */
 
-static_assert(ROW_FLOATS >= MMCL_MAX_COLUMNS, "a tile holds a row");
+/* The same for heads with more than a linear block, whose rows are there twice: as they came, and mapped. */
+#define SHAPED_ROW_FLOATS 16384 /* 64 KiB */
+
+static_assert(ROW_FLOATS >= MMCL_MAX_COLUMNS && SHAPED_ROW_FLOATS >= MMCL_MAX_COLUMNS, "a tile holds a row");
+static_assert(MMCL__CACHE_SCORES >= SCORE_FLOATS, "a cache takes all classes at once");
 
 static mmcl_status read_rows(const mmcl__features *features, size_t first, size_t n, float *out, mmcl__place *bad)
 {
@@ -27,6 +32,7 @@ struct job {
     const mmcl__features    *features;
     mmcl__wanted          *wanted;
     size_t                 tile, block; /* rows and classes at a time */
+    mmcl__task             run;
     atomic_size_t          correct;
     atomic_flag            lock;        /* guards what follows */
     size_t                 failed_row;
@@ -45,12 +51,13 @@ static void fail(struct job *job, size_t first, mmcl_status status, const mmcl__
     atomic_flag_clear_explicit(&job->lock, memory_order_release);
 }
 
-/* Scores [n, count] of classes from ... from + count - 1. */
-static void score_block(const mmcl_classifier *classifier, const float *rows, size_t n, size_t from, size_t count, float *out)
+/* out [n, count] = keep out + linear scores of classes from ... from + count - 1. */
+static void score_block(const mmcl_classifier *classifier, const float *rows, size_t n, size_t from, size_t count, float keep,
+                        float *out)
 {
-    size_t       d    = classifier->inputs;
+    size_t       d    = classifier->width;
     const float *bias = classifier->intercepts_f32 + from;
-    mmcl__gemm_f32(false, true, n, count, d, 1, rows, d, classifier->weights_f32 + from * d, d, 0, out, count);
+    mmcl__gemm_f32(false, true, n, count, d, 1, rows, d, classifier->weights_f32 + from * d, d, keep, out, count);
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < count; k++)
             out[i * count + k] += bias[k];
@@ -68,56 +75,147 @@ static void update_best(const mmcl__wanted *wanted, size_t n, size_t from, size_
             }
 }
 
-static void answer_rows(struct job *job, size_t first, size_t n, const size_t *answer)
+/* One tile of rows and its answers so far. */
+struct tile {
+    size_t first, n;
+    float  best[TILE_MOST];
+    size_t answer[TILE_MOST];
+};
+
+static void open_tile(const struct job *job, size_t index, struct tile *tile)
+{
+    tile->first = index * job->tile;
+    tile->n     = MMCL__MIN(job->tile, job->features->rows->rows - tile->first);
+    for (size_t i = 0; i < tile->n; i++)
+        tile->answer[i] = SIZE_MAX;
+}
+
+static bool read_tile(struct job *job, const struct tile *tile, float *rows)
+{
+    mmcl__place bad    = {0, 0};
+    mmcl_status status = job->features->read(job->features, tile->first, tile->n, rows, &bad);
+    if (status != MMCL_OK)
+        fail(job, tile->first, status, &bad);
+    return status == MMCL_OK;
+}
+
+/* Scores [n, count] of classes from ... from + count - 1 are there. */
+static void take_scores(const struct job *job, struct tile *tile, size_t from, size_t count, const float *scores)
+{
+    const mmcl__wanted *wanted = job->wanted;
+    if (wanted->scores != NULL)
+        for (size_t i = 0; i < tile->n; i++)
+            memcpy(wanted->scores + (tile->first + i) * wanted->stride + from, scores + i * count, count * sizeof *scores);
+    update_best(wanted, tile->n, from, count, scores, tile->best, tile->answer);
+}
+
+static void close_tile(struct job *job, const struct tile *tile)
 {
     const mmcl__wanted *wanted  = job->wanted;
     size_t              correct = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < tile->n; i++) {
         if (wanted->classes != NULL)
-            wanted->classes[first + i] = (int64_t) answer[i];
-        correct += wanted->labels != NULL && wanted->labels[first + i] == (int64_t) answer[i];
+            wanted->classes[tile->first + i] = (int64_t) tile->answer[i];
+        correct += wanted->labels != NULL && wanted->labels[tile->first + i] == (int64_t) tile->answer[i];
     }
     atomic_fetch_add_explicit(&job->correct, correct, memory_order_relaxed);
 }
 
-static void classify_tile(void *argument, size_t tile, uint32_t worker)
+static void linear_tile(void *argument, size_t index, uint32_t worker)
 {
     (void) worker;
     struct job            *job        = argument;
     const mmcl_classifier *classifier = job->classifier;
-    mmcl__wanted          *wanted     = job->wanted;
-    size_t                 first = tile * job->tile, n = MMCL__MIN(job->tile, job->features->rows->rows - first);
-    float                  rows[ROW_FLOATS] __attribute__((aligned(64))), scores[SCORE_FLOATS] __attribute__((aligned(64))), best[TILE_MOST];
-    size_t                 answer[TILE_MOST];
-    mmcl__place            bad    = {0, 0};
-    mmcl_status            status = job->features->read(job->features, first, n, rows, &bad);
-    if (status != MMCL_OK) {
-        fail(job, first, status, &bad);
+    float                  rows[ROW_FLOATS] __attribute__((aligned(64))), scores[SCORE_FLOATS] __attribute__((aligned(64)));
+    struct tile            tile;
+    open_tile(job, index, &tile);
+    if (!read_tile(job, &tile, rows))
         return;
-    }
-    for (size_t i = 0; i < n; i++)
-        answer[i] = SIZE_MAX;
     for (size_t from = 0, count; from < classifier->classes; from += count) {
         count = MMCL__MIN(job->block, classifier->classes - from);
-        score_block(classifier, rows, n, from, count, scores);
-        if (wanted->scores != NULL)
-            for (size_t i = 0; i < n; i++)
-                memcpy(wanted->scores + (first + i) * wanted->stride + from, scores + i * count, count * sizeof *scores);
-        update_best(wanted, n, from, count, scores, best, answer);
+        score_block(classifier, rows, tile.n, from, count, 0, scores);
+        take_scores(job, &tile, from, count, scores);
     }
-    answer_rows(job, first, n, answer);
+    close_tile(job, &tile);
+}
+
+void mmcl__unit_rows_f32(size_t rows, size_t cols, float *x)
+{
+    for (size_t i = 0; i < rows; i++) {
+        double square = 0;
+        for (size_t j = 0; j < cols; j++)
+            square += (double) x[i * cols + j] * (double) x[i * cols + j];
+        double scale = square > 0 ? 1 / sqrt(square) : 0;
+        for (size_t j = 0; j < cols; j++)
+            x[i * cols + j] = (float) (scale * (double) x[i * cols + j]);
+    }
+}
+
+/* What the linear block sees of the rows: they themselves, or `mapped`. NULL when the job has failed. */
+static const float *map_tile(struct job *job, const struct tile *tile, const float *rows, float *mapped)
+{
+    const mmcl_classifier *classifier = job->classifier;
+    if (classifier->map == NULL)
+        return rows;
+    mmcl_matrix view   = {.data = rows, .rows = tile->n, .cols = classifier->inputs};
+    mmcl__place bad    = {0, 0};
+    mmcl_status status = mmcl__transform_apply(classifier->map, &view, mapped, classifier->width, &bad);
+    if (status != MMCL_OK) {
+        bad.row += tile->first;
+        fail(job, tile->first, status, &bad);
+        return NULL;
+    }
+    if (classifier->unit_mapped)
+        mmcl__unit_rows_f32(tile->n, classifier->width, mapped);
+    return mapped;
+}
+
+static void shaped_tile(void *argument, size_t index, uint32_t worker)
+{
+    (void) worker;
+    struct job            *job        = argument;
+    const mmcl_classifier *classifier = job->classifier;
+    float                  rows[SHAPED_ROW_FLOATS] __attribute__((aligned(64))), mapped[SHAPED_ROW_FLOATS] __attribute__((aligned(64)));
+    float                  scores[MMCL__CACHE_SCORES] __attribute__((aligned(64)));
+    struct tile            tile;
+    open_tile(job, index, &tile);
+    if (!read_tile(job, &tile, rows))
+        return;
+    if (classifier->unit_rows)
+        mmcl__unit_rows_f32(tile.n, classifier->inputs, rows);
+    const float *x = map_tile(job, &tile, rows, mapped);
+    for (size_t from = 0, count; x != NULL && from < classifier->classes; from += count) {
+        count = MMCL__MIN(job->block, classifier->classes - from);
+        if (classifier->weights != NULL)
+            score_block(classifier, x, tile.n, from, count, 0, scores);
+        take_scores(job, &tile, from, count, scores);
+    }
+    if (x != NULL)
+        close_tile(job, &tile);
+}
+
+/* Rows and classes at a time. */
+static void shape_job(struct job *job)
+{
+    const mmcl_classifier *classifier = job->classifier;
+    size_t                 columns    = MMCL__MAX(classifier->inputs, classifier->width);
+    bool                   linear     = mmcl__classifier_is_linear(classifier);
+    job->tile = MMCL__MAX(MMCL__MIN((size_t) TILE_MOST, (linear ? ROW_FLOATS : SHAPED_ROW_FLOATS) / columns), 1);
+    if (classifier->cache != NULL)
+        job->tile = MMCL__MAX(MMCL__MIN(job->tile, MMCL__CACHE_SCORES / classifier->classes), 1);
+    job->block = (linear ? SCORE_FLOATS : MMCL__CACHE_SCORES) / job->tile;
+    job->run   = linear ? linear_tile : shaped_tile;
 }
 
 mmcl_status mmcl__classify(const mmcl_classifier *classifier, const mmcl__features *features, mmcl__wanted *wanted)
 {
     const mmcl_context *context = classifier->context;
-    size_t              tile    = MMCL__MAX(MMCL__MIN((size_t) TILE_MOST, ROW_FLOATS / classifier->inputs), 1);
-    struct job          job     = {.classifier = classifier, .features = features, .wanted = wanted, .tile = tile,
-                                   .block = SCORE_FLOATS / tile, .failed_row = SIZE_MAX};
+    struct job          job = {.classifier = classifier, .features = features, .wanted = wanted, .failed_row = SIZE_MAX};
+    shape_job(&job);
     atomic_init(&job.correct, 0);
     atomic_flag_clear(&job.lock);
     mmcl__blas_enter(context->blas_policy);
-    mmcl_status status = mmcl__parallel(context, (features->rows->rows + tile - 1) / tile, classify_tile, &job);
+    mmcl_status status = mmcl__parallel(context, (features->rows->rows + job.tile - 1) / job.tile, job.run, &job);
     mmcl__blas_leave(context->blas_policy);
     wanted->correct = atomic_load(&job.correct);
     return job.failed_row != SIZE_MAX ? job.status : status;

@@ -4,6 +4,9 @@
 
 #include "classify/classifier.h"
 
+/* Floats of a tile's scores where a cache adds to those of all classes at once: 192 KiB, and the most classes of such a head. */
+#define MMCL__CACHE_SCORES ((size_t) 49152)
+
 /* Where features come from: fills `out` [n, inputs] with rows first ... first + n - 1. Allocates nothing, sets no message. */
 typedef struct mmcl__features {
     mmcl_status (*read)(const struct mmcl__features *features, size_t first, size_t n, float *out, mmcl__place *bad);
@@ -24,6 +27,9 @@ typedef struct mmcl__wanted {
     size_t         correct; /* receives the number of equal ones */
     mmcl__place    bad;     /* receives the place of a NaN or infinity */
 } mmcl__wanted;
+
+/* Scales each row of x [rows, cols] to unit length; a zero row stays. */
+void mmcl__unit_rows_f32(size_t rows, size_t cols, float *x);
 
 mmcl_status mmcl__classify(const mmcl_classifier *classifier, const mmcl__features *features, mmcl__wanted *wanted);
 

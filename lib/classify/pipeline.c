@@ -77,8 +77,7 @@ static mmcl_status copy_names(mmcl_pipeline *pipeline, const char *const *names)
 static mmcl_status fill(mmcl_pipeline *pipeline, const mmcl_transform *transform, const mmcl_classifier *head,
                         const char *const *names)
 {
-    MMCL__TRY(mmcl__classifier_create(&pipeline->classifier, pipeline->context, head->classes, head->inputs, head->weights,
-                                      head->intercepts));
+    MMCL__TRY(mmcl__classifier_clone(&pipeline->classifier, pipeline->context, head));
     if (transform != NULL)
         MMCL__TRY(mmcl__transform_clone(&pipeline->transform, pipeline->context, transform));
     return names != NULL ? copy_names(pipeline, names) : MMCL_OK;

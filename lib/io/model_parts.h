@@ -21,7 +21,11 @@ mmcl_status mmcl__model_open(mmcl_archive **out, mmcl_context *context, const ch
 mmcl_status mmcl__model_put_transform(mmcl_writer *writer, const char *prefix, const mmcl_transform *transform);
 mmcl_status mmcl__model_take_transform(mmcl_transform **out, mmcl_archive *archive, const char *prefix);
 
-/* Encoders, likewise: shape and options, then tensors out of `vector`, which is laid out as the parameters. */
+/* Heads: under "classifier/" where they are linear, under "head/" otherwise, which older libraries do not take for linear ones. */
+mmcl_status mmcl__model_put_head(mmcl_writer *writer, const mmcl_classifier *head);
+mmcl_status mmcl__model_take_head(mmcl_classifier **out, mmcl_archive *archive);
+
+/* Encoders, with a prefix as chains have: shape and options, then tensors out of `vector`, which is laid out as the parameters. */
 mmcl_status mmcl__model_put_encoder(mmcl_writer *writer, const char *prefix, const mmcl_encoder *encoder);
 mmcl_status mmcl__model_put_vector(mmcl_writer *writer, const char *prefix, const mmcl_encoder *encoder, const float *vector);
 mmcl_status mmcl__model_take_encoder(mmcl_encoder **out, mmcl_archive *archive, const char *prefix);

@@ -1,4 +1,4 @@
-/* Pipelines in model files: a chain, a classifier, class names. */
+/* Pipelines in model files: a chain, a head, class names. */
 #include "io/model.h"
 
 #include "classify/classifier.h"
@@ -8,15 +8,12 @@
 
 static mmcl_status put_pipeline(mmcl_writer *writer, const mmcl_pipeline *pipeline)
 {
-    const mmcl_classifier *head    = pipeline->classifier;
-    const uint64_t         shape[] = {head->classes, head->inputs};
     if (pipeline->transform != NULL)
         MMCL__TRY(mmcl__model_put_transform(writer, "transform/", pipeline->transform));
-    MMCL__TRY(mmcl__writer_put(writer, "classifier/weights", MMCL_F64, 2, shape, head->weights));
-    MMCL__TRY(mmcl__writer_put(writer, "classifier/intercepts", MMCL_F64, 1, shape, head->intercepts));
+    MMCL__TRY(mmcl__model_put_head(writer, pipeline->classifier));
     if (pipeline->names == NULL)
         return MMCL_OK;
-    return mmcl__writer_add_strings(writer, "class_names", (const char *const *) pipeline->names, head->classes);
+    return mmcl__writer_add_strings(writer, "class_names", (const char *const *) pipeline->names, pipeline->classifier->classes);
 }
 
 mmcl_status mmcl__pipeline_save(const mmcl_pipeline *pipeline, const mmcl__model_target *target)
@@ -66,26 +63,6 @@ static mmcl_status take_names(mmcl_archive *archive, size_t classes, names *out)
     return status;
 }
 
-/* Weights and intercepts, checked. */
-static mmcl_status take_classifier(mmcl_archive *archive, mmcl_classifier **out)
-{
-    mmcl_array *array;
-    MMCL__TRY(mmcl__model_array(&array, archive, "classifier/weights", MMCL_F64, 2));
-    size_t classes = (size_t) array->layout.info.shape[0], inputs = (size_t) array->layout.info.shape[1];
-    mmcl__array_destroy(array);
-    if (classes == 0 || inputs == 0 || inputs > MMCL_MAX_COLUMNS)
-        return mmcl__model_damaged(archive, "classifier/weights", "has another shape than it should");
-    double     *weights = NULL, *intercepts = NULL;
-    mmcl_status status = mmcl__model_take_values(archive, "classifier/weights", 2, classes, inputs, &weights);
-    if (status == MMCL_OK)
-        status = mmcl__model_take_values(archive, "classifier/intercepts", 1, classes, 1, &intercepts);
-    if (status == MMCL_OK)
-        status = mmcl__classifier_create(out, archive->context, classes, inputs, weights, intercepts);
-    mmcl__free(archive->context, weights, classes * inputs, sizeof *weights);
-    mmcl__free(archive->context, intercepts, classes, sizeof *intercepts);
-    return mmcl__model_invalid(archive, status);
-}
-
 static mmcl_status take_pipeline(mmcl_pipeline **out, mmcl_archive *archive)
 {
     mmcl_transform  *transform  = NULL;
@@ -95,7 +72,7 @@ static mmcl_status take_pipeline(mmcl_pipeline **out, mmcl_archive *archive)
     if (mmcl__archive_find(archive, "transform/columns") != NULL)
         status = mmcl__model_take_transform(&transform, archive, "transform/");
     if (status == MMCL_OK)
-        status = take_classifier(archive, &classifier);
+        status = mmcl__model_take_head(&classifier, archive);
     if (status == MMCL_OK && transform != NULL && transform->outputs != classifier->inputs)
         status = mmcl__model_damaged(archive, "classifier/weights", "does not fit the columns of the transform");
     if (status == MMCL_OK)

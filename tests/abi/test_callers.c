@@ -218,6 +218,31 @@ static mmcl_status use_probe_result(void *result)
     return probe(NULL, NULL, result);
 }
 
+static mmcl_status adapt(const void *data, const void *options, mmcl_adapt_info *info)
+{
+    const mmcl_adapt_data own  = {.struct_size = sizeof own, .classes = 2, .train = train};
+    mmcl_classifier      *head;
+    mmcl_status           status = mmcl_adapt_fit(&head, context, MMCL_METHOD_NCM, data != NULL ? data : &own, options, info);
+    ck_assert((head != NULL) == (status == MMCL_OK));
+    mmcl_classifier_destroy(head);
+    return status;
+}
+
+static mmcl_status use_adapt_data(void *data)
+{
+    return adapt(data, NULL, NULL);
+}
+
+static mmcl_status use_adapt_options(void *options)
+{
+    return adapt(NULL, options, NULL);
+}
+
+static mmcl_status use_adapt_info(void *info)
+{
+    return adapt(NULL, NULL, info);
+}
+
 /* -------------------------------------------------------------------------------------------------------- callers --- */
 
 static int32_t run_tasks(void *user, uint32_t n, void (*task)(void *argument, uint32_t i), void *argument)
@@ -243,6 +268,8 @@ static void fill(const char *name, void *bytes)
         memcpy(bytes, &(mmcl_step_options){.kind = MMCL_STEP_PCA}, sizeof(mmcl_step_options));
     if (strcmp(name, "mmcl_fewshot_data") == 0)
         memcpy(bytes, &(mmcl_fewshot_data){.classes = 2, .train = train, .val = train}, sizeof(mmcl_fewshot_data));
+    if (strcmp(name, "mmcl_adapt_data") == 0)
+        memcpy(bytes, &(mmcl_adapt_data){.classes = 2, .train = train}, sizeof(mmcl_adapt_data));
     if (strcmp(name, "mmcl_probe_options") == 0)
         memcpy(bytes, &(mmcl_probe_options){.shots = 4}, sizeof(mmcl_probe_options));
 }
@@ -262,7 +289,8 @@ static const struct tagged {
     {"mmcl_logreg_options", 40, use_logreg_options, 0},   {"mmcl_logreg_info", 72, use_logreg_info, 1},
     {"mmcl_search_options", 72, use_search_options, 0},   {"mmcl_search_info", 48, use_search_info, 1},
     {"mmcl_fewshot_data", 272, use_fewshot_data, 0},      {"mmcl_probe_options", 48, use_probe_options, 0},
-    {"mmcl_probe_result", 104, use_probe_result, 1},
+    {"mmcl_probe_result", 104, use_probe_result, 1},      {"mmcl_adapt_data", 240, use_adapt_data, 0},
+    {"mmcl_adapt_options", 184, use_adapt_options, 0},    {"mmcl_adapt_info", 136, use_adapt_info, 1},
 };
 enum { STRUCTS = sizeof structs / sizeof *structs, ROOM = 1024 };
 

@@ -377,7 +377,7 @@ int main(int argc, char **argv)
                  {"coverage", FAULT_ALLOC, FAULT_NONE},
                  {"plain", FAULT_ALLOC, FAULT_NONE}};
     const scenario *const tables[] = {scenarios_context, scenarios_io, scenarios_transform, scenarios_classify, scenarios_model,
-                                      scenarios_encoder, scenarios_objective, scenarios_train, scenarios_metrics, scenarios_analysis};
+                                      scenarios_encoder, scenarios_objective, scenarios_train, scenarios_metrics, scenarios_analysis, scenarios_adapt};
     if (argc < 3)
         return 2;
     if (mkdtemp(folder) == NULL)

@@ -32,7 +32,7 @@ typedef struct scenario {
 /* Tables, each closed by a scenario without a name. */
 extern const scenario scenarios_context[], scenarios_io[], scenarios_transform[], scenarios_classify[], scenarios_model[],
     scenarios_encoder[], scenarios_objective[], scenarios_train[],
-    scenarios_metrics[], scenarios_analysis[];
+    scenarios_metrics[], scenarios_analysis[], scenarios_adapt[];
 
 /* What a run sees. */
 struct world {

@@ -1,0 +1,145 @@
+/*
+ * Few-shot heads on frozen features: one call fits any of them and gives an ordinary classifier.
+ * What each head computes, with its defaults and its source: doc/heads.md.
+ */
+#ifndef MMCL_ADAPT_H
+#define MMCL_ADAPT_H
+
+#include <mmcl/classify.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------------------------ methods --- */
+
+typedef int32_t mmcl_method;
+
+#define MMCL_METHOD_ZEROSHOT     ((mmcl_method) 1)  /* text alone: cosine to each class's mean prompt */
+#define MMCL_METHOD_NCM          ((mmcl_method) 2)  /* nearest class mean */
+#define MMCL_METHOD_PROBE        ((mmcl_method) 3)  /* multinomial logistic regression, L2 */
+#define MMCL_METHOD_PROBE_L1     ((mmcl_method) 4)  /* the same with an L1 penalty */
+#define MMCL_METHOD_PROBE_EN     ((mmcl_method) 5)  /* elastic net: L1 and L2 */
+#define MMCL_METHOD_PROBE_ARD    ((mmcl_method) 6)  /* L2 with a weight of its own for each input, estimated from the shots */
+#define MMCL_METHOD_PROBE_ZS     ((mmcl_method) 7)  /* linear probe that starts from the text */
+#define MMCL_METHOD_CLAP         ((mmcl_method) 8)  /* the same, held near the text class by class */
+#define MMCL_METHOD_LPP          ((mmcl_method) 9)  /* LP++: visual prototypes blended with text by a factor a class */
+#define MMCL_METHOD_TIP          ((mmcl_method) 10) /* Tip-Adapter: a cache of the shots beside the text */
+#define MMCL_METHOD_TIP_F        ((mmcl_method) 11) /* Tip-Adapter-F: its keys trained */
+#define MMCL_METHOD_APE          ((mmcl_method) 12) /* a cache on selected channels */
+#define MMCL_METHOD_APE_T        ((mmcl_method) 13) /* the same, trained */
+#define MMCL_METHOD_CLIP_ADAPTER ((mmcl_method) 14) /* a residual bottleneck before the text */
+#define MMCL_METHOD_TASKRES      ((mmcl_method) 15) /* a residual on the text's weights */
+#define MMCL_METHOD_CCA          ((mmcl_method) 16) /* Causal CLIP Adapter: cache on independent components, cross attention */
+#define MMCL_METHOD_CCA_FT       ((mmcl_method) 17) /* the same, trained */
+#define MMCL_METHOD_CROSSMODAL   ((mmcl_method) 18) /* linear probe on shots and prompts alike */
+#define MMCL_METHOD_WISE_FT      ((mmcl_method) 19) /* a blend of the text's weights and of trained ones */
+
+/*
+ * Name of a method, such as "probe-l1"; NULL when there is no such method. The values above follow each other without gaps.
+ * Thread class: any thread. Static storage.
+ */
+MMCL_API const char *mmcl_method_name(mmcl_method method);
+
+/* The method of a name. Thread class: any thread. Errors: MMCL_E_INVAL (NULL, no such name; *out is then 0). */
+MMCL_API MMCL_CHECK mmcl_status mmcl_method_parse(mmcl_method *out, const char *name);
+
+/* 1 when the method cannot do without text, otherwise 0. Thread class: any thread. */
+MMCL_API uint32_t mmcl_method_needs_text(mmcl_method method);
+
+/* ------------------------------------------------------------------------------------------------------- fitting --- */
+
+/* What a head is fitted on: raw rows throughout. Borrowed for the call. */
+typedef struct mmcl_adapt_data {
+    size_t                struct_size;
+    size_t                classes;
+    mmcl_labelled         train;     /* the shots; every class needs one, except for zeroshot without a transform */
+    mmcl_labelled         val;       /* what chooses hyper-parameters and epochs; rows 0: none, the defaults are kept */
+    mmcl_labelled         text;      /* prompts, one or more a class; rows 0: none */
+    const mmcl_transform *transform; /* fitted, for what the visual side sees; NULL: none */
+} mmcl_adapt_data;
+
+typedef uint32_t mmcl_clap_constraint;
+
+#define MMCL_CLAP_L2       ((mmcl_clap_constraint) 0) /* the penalty's factors stay */
+#define MMCL_CLAP_ADAPTIVE ((mmcl_clap_constraint) 1) /* an outer step of the augmented Lagrangian an epoch */
+
+/*
+ * All zero except struct_size is the defaults. Of c, alpha, beta, gamma, eta and ratio, 0 means: chosen on the val rows where
+ * there are any, otherwise the method's default; any other value is kept. Fields that a method does not have are ignored.
+ */
+typedef struct mmcl_adapt_options {
+    size_t   struct_size;
+    uint64_t seed;           /* of minibatches and random initial weights, below 2^32 */
+    uint64_t epochs;         /* 0: the method's */
+    uint64_t batch;          /* rows of a minibatch, all of them when there are no more; 0: the method's */
+    uint64_t channels;       /* of APE; 0: its default */
+    uint64_t max_iterations; /* of the probes' solvers; 0: 1000 */
+    double   tolerance;      /* of the same, as in mmcl_logreg_options; 0: 1e-7 */
+    double   learning_rate;  /* 0: the method's */
+    double   weight_decay;   /* 0: the method's */
+    double   logit_scale;    /* that cosines to the text are multiplied with; 0: 100 */
+    double   c;              /* of the probes */
+    double   alpha;          /* share of the cache */
+    double   beta;           /* sharpness of the cache's affinity */
+    double   gamma;          /* CCA: visual attention; APE: sharpness of the cache's values */
+    double   eta;            /* CCA: textual attention */
+    double   ratio;          /* share of CLIP-Adapter's bottleneck, TaskRes' residual, WiSE-FT's trained weights, elastic net's L1 */
+    double   alpha_start;    /* where alpha, gamma and eta are while a head is trained, and around which gamma and eta are */
+    double   gamma_start;    /* searched; 0: 1.17, 1e-3 and 1e-3, the authors' values for ImageNet */
+    double   eta_start;
+    double   alpha_range;    /* grid of the cache: alpha = 0.1 + j (range - 0.1) / 20, j < 20; 0: 3 */
+    double   beta_range;     /* beta = 0.1 + i (range - 0.1) / 200, i < 200; 0: 7 */
+    mmcl_protocol        protocol; /* PAPER: as the authors' programs do where that differs from what their papers say */
+    mmcl_clap_constraint clap;
+    mmcl_precision       precision; /* of the probes' products */
+    uint32_t             check_norms; /* 1: where a head works on cosines, rows off unit length by over 1e-2 are an error */
+} mmcl_adapt_options;
+
+/* What was done: bits of mmcl_adapt_info.flags. */
+#define MMCL_ADAPT_NORMALIZED        ((uint32_t) 1) /* rows off unit length by more than 1e-2 were scaled to it */
+#define MMCL_ADAPT_PARAMETERS_ON_VAL ((uint32_t) 2) /* val rows chose hyper-parameters: a leak where they are test rows */
+#define MMCL_ADAPT_EPOCH_ON_VAL      ((uint32_t) 4) /* val rows chose the epoch: likewise */
+#define MMCL_ADAPT_AS_RELEASED       ((uint32_t) 8) /* the authors' program differs from their paper, and was followed */
+
+/* Result. Numbers that the method does not have are NaN. */
+typedef struct mmcl_adapt_info {
+    size_t           struct_size;
+    double           c;
+    double           alpha;
+    double           beta;
+    double           gamma;
+    double           eta;
+    double           ratio;
+    double           objective;    /* what the solver or the last epoch came down to, on the shots */
+    double           gap;          /* of a solver: bound of (objective - optimum) / optimum */
+    double           learning_rate;
+    double           weight_decay;
+    double           val_accuracy; /* 0 to 1; NaN without val rows */
+    double           seconds;
+    uint64_t         epoch;        /* after which the weights were taken; 0 for heads without epochs */
+    uint64_t         iterations;   /* of the solver or the optimiser, in all fits */
+    uint64_t         inputs_used;  /* columns with a weight other than 0, or channels of APE; 0 for other heads */
+    mmcl_stop_reason stop;
+    uint32_t         flags;
+} mmcl_adapt_info;
+
+/*
+ * Fits a head. The classifier takes raw rows: the transform, where there is one, becomes part of it. Heads that work on cosines
+ * (all but ncm, probe, probe-l1, probe-en and probe-ard) first scale rows and prompts to unit length. `options` and `info` may
+ * be NULL.
+ * Thread class: exclusive. Allocates: O((rows + classes) * columns); all but the head is released.
+ * Errors: MMCL_E_INVAL (a label out of range, different widths, no text where the method needs it, an option out of range, rows
+ * not of unit length under check_norms), MMCL_E_NUMERIC (NaN, infinity, a class without shots or prompts, a zero row where
+ * cosines are taken), MMCL_E_STATE (transform not fitted), MMCL_E_UNSUPPORTED (a method that this version knows only by name),
+ * MMCL_E_CANCELLED, MMCL_E_CALLBACK, MMCL_E_ABI, MMCL_E_NOMEM. *out is NULL on error.
+ */
+MMCL_API MMCL_CHECK mmcl_status mmcl_adapt_fit(mmcl_classifier **out, mmcl_context *context, mmcl_method method,
+                                               const mmcl_adapt_data *data, const mmcl_adapt_options *options,
+                                               mmcl_adapt_info *info);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,109 @@
+/* Heads in model files: a linear one as ever, others block by block. */
+#include "classify/classifier.h"
+
+#include "io/model_parts.h"
+
+/* Elements of "head/options": their order is the file's, and only ever grows at the end. */
+enum { OPTION_INPUTS, OPTION_CLASSES, OPTION_WIDTH, OPTION_UNIT_ROWS, OPTION_UNIT_MAPPED, OPTION_BLOCKS, N_OPTIONS };
+/* Bits of OPTION_BLOCKS. */
+enum { BLOCK_MAP = 1, BLOCK_LINEAR = 2, ALL_BLOCKS = 3 };
+
+/* ---------------------------------------------------------------------------------------------------------- writing --- */
+
+static mmcl_status put_linear(mmcl_writer *writer, const char *weights_key, const char *intercepts_key, const mmcl_classifier *head)
+{
+    const uint64_t shape[] = {head->classes, head->width};
+    MMCL__TRY(mmcl__writer_put(writer, weights_key, MMCL_F64, 2, shape, head->weights));
+    return mmcl__writer_put(writer, intercepts_key, MMCL_F64, 1, shape, head->intercepts);
+}
+
+mmcl_status mmcl__model_put_head(mmcl_writer *writer, const mmcl_classifier *head)
+{
+    if (mmcl__classifier_is_linear(head))
+        return put_linear(writer, "classifier/weights", "classifier/intercepts", head);
+    const int64_t options[N_OPTIONS] = {
+        [OPTION_INPUTS]      = (int64_t) head->inputs,
+        [OPTION_CLASSES]     = (int64_t) head->classes,
+        [OPTION_WIDTH]       = (int64_t) head->width,
+        [OPTION_UNIT_ROWS]   = head->unit_rows,
+        [OPTION_UNIT_MAPPED] = head->unit_mapped,
+        [OPTION_BLOCKS]      = (head->map != NULL ? BLOCK_MAP : 0) | (head->weights != NULL ? BLOCK_LINEAR : 0),
+    };
+    MMCL__TRY(mmcl__writer_put(writer, "head/options", MMCL_I64, 1, &(uint64_t){N_OPTIONS}, options));
+    if (head->map != NULL)
+        MMCL__TRY(mmcl__model_put_transform(writer, "head/map/", head->map));
+    return head->weights != NULL ? put_linear(writer, "head/weights", "head/intercepts", head) : MMCL_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- reading --- */
+
+/* Weights and intercepts, checked; classes and inputs as the weights have them. */
+static mmcl_status take_linear(mmcl_archive *archive, const char *weights_key, const char *intercepts_key, mmcl_classifier **out)
+{
+    mmcl_array *array;
+    MMCL__TRY(mmcl__model_array(&array, archive, weights_key, MMCL_F64, 2));
+    size_t classes = (size_t) array->layout.info.shape[0], inputs = (size_t) array->layout.info.shape[1];
+    mmcl__array_destroy(array);
+    if (classes == 0 || inputs == 0 || inputs > MMCL_MAX_COLUMNS)
+        return mmcl__model_damaged(archive, weights_key, "has another shape than it should");
+    double     *weights = NULL, *intercepts = NULL;
+    mmcl_status status = mmcl__model_take_values(archive, weights_key, 2, classes, inputs, &weights);
+    if (status == MMCL_OK)
+        status = mmcl__model_take_values(archive, intercepts_key, 1, classes, 1, &intercepts);
+    if (status == MMCL_OK)
+        status = mmcl__classifier_create(out, archive->context, classes, inputs, weights, intercepts);
+    mmcl__free(archive->context, weights, classes * inputs, sizeof *weights);
+    mmcl__free(archive->context, intercepts, classes, sizeof *intercepts);
+    return mmcl__model_invalid(archive, status);
+}
+
+static mmcl_status check_options(const mmcl_archive *archive, const int64_t *options)
+{
+    if (options[OPTION_BLOCKS] & ~(int64_t) ALL_BLOCKS)
+        return mmcl__fail(archive->context, MMCL_E_VERSION, "%s: a head with parts that a newer library wrote", archive->file->name);
+    if (options[OPTION_INPUTS] < 1 || options[OPTION_INPUTS] > MMCL_MAX_COLUMNS || options[OPTION_WIDTH] < 1 ||
+        options[OPTION_WIDTH] > MMCL_MAX_COLUMNS || options[OPTION_CLASSES] < 1 || options[OPTION_UNIT_ROWS] < 0 ||
+        options[OPTION_UNIT_ROWS] > 1 || options[OPTION_UNIT_MAPPED] < 0 || options[OPTION_UNIT_MAPPED] > 1 ||
+        !(options[OPTION_BLOCKS] & BLOCK_LINEAR))
+        return mmcl__model_damaged(archive, "head/options", "describes no head");
+    return MMCL_OK;
+}
+
+static mmcl_status take_map(mmcl_archive *archive, const int64_t *options, mmcl_classifier *head)
+{
+    mmcl_transform *map;
+    MMCL__TRY(mmcl__model_take_transform(&map, archive, "head/map/"));
+    mmcl_status status = map->outputs == head->width
+                             ? mmcl__classifier_set_map(head, map, options[OPTION_UNIT_MAPPED] != 0)
+                             : mmcl__model_damaged(archive, "head/map/columns", "does not fit the weights");
+    mmcl__transform_destroy(map);
+    return status;
+}
+
+static mmcl_status take_blocks(mmcl_archive *archive, const int64_t *options, mmcl_classifier *head)
+{
+    head->unit_rows = options[OPTION_UNIT_ROWS] != 0;
+    if (options[OPTION_BLOCKS] & BLOCK_MAP)
+        MMCL__TRY(take_map(archive, options, head));
+    if (head->inputs != (uint64_t) options[OPTION_INPUTS] || head->classes != (uint64_t) options[OPTION_CLASSES] ||
+        head->width != (uint64_t) options[OPTION_WIDTH])
+        return mmcl__model_damaged(archive, "head/options", "does not fit the other arrays");
+    return MMCL_OK;
+}
+
+mmcl_status mmcl__model_take_head(mmcl_classifier **out, mmcl_archive *archive)
+{
+    int64_t          options[N_OPTIONS];
+    mmcl_classifier *head;
+    if (mmcl__archive_find(archive, "head/options") == NULL)
+        return take_linear(archive, "classifier/weights", "classifier/intercepts", out);
+    MMCL__TRY(mmcl__model_take(archive, "head/options", MMCL_I64, N_OPTIONS, options));
+    MMCL__TRY(check_options(archive, options));
+    MMCL__TRY(take_linear(archive, "head/weights", "head/intercepts", &head));
+    mmcl_status status = take_blocks(archive, options, head);
+    if (status == MMCL_OK)
+        *out = head;
+    else
+        mmcl__classifier_destroy(head);
+    return status;
+}

@@ -1,0 +1,70 @@
+#include "harness.h"
+
+#include <string.h>
+
+/* Two prompts a class, in the first rows of the second set. */
+static mmcl_adapt_data data_of(world *w, const mmcl_transform *transform)
+{
+    mmcl_adapt_data data = {.struct_size = sizeof data, .classes = CLASSES, .train = fixture_labelled(0), .val = fixture_labelled(1),
+                            .text = fixture_labelled(1), .transform = transform};
+    data.train.features     = fixture_read(w, 0);
+    data.text.features.rows = 2 * CLASSES;
+    return data;
+}
+
+static mmcl_status note_head(world *w, const mmcl_classifier *head)
+{
+    const mmcl_matrix rows = fixture_rows(1);
+    float             scores[ROWS * CLASSES];
+    mmcl_status       status;
+    TRY(w, CALL(mmcl_classifier_scores)(head, &rows, scores, 0));
+    harness_note(w, scores, sizeof scores);
+end:
+    return status;
+}
+
+/* Copies, saves and loads the head with all that belongs to it. */
+static mmcl_status through_a_file(world *w, const mmcl_classifier *head)
+{
+    mmcl_pipeline *made = NULL, *loaded = NULL;
+    mmcl_status    status;
+    MAKE(w, made, CALL(mmcl_pipeline_create)(&made, w->context, NULL, head, NULL));
+    TRY(w, CALL(mmcl_pipeline_save)(made, path_of(w, "head.npz")));
+    MAKE(w, loaded, CALL(mmcl_pipeline_load)(&loaded, w->context, path_of(w, "head.npz"), NULL));
+    status = note_head(w, CALL(mmcl_pipeline_classifier)(loaded));
+end:
+    CALL(mmcl_pipeline_destroy)(loaded);
+    CALL(mmcl_pipeline_destroy)(made);
+    return status;
+}
+
+static mmcl_status adapt(world *w, const char *name)
+{
+    const mmcl_matrix  rows      = fixture_rows(0);
+    mmcl_adapt_options options   = {.struct_size = sizeof options, .epochs = 2, .batch = 20};
+    mmcl_adapt_info    info      = {.struct_size = sizeof info};
+    mmcl_transform    *transform = NULL;
+    mmcl_classifier   *head      = NULL;
+    mmcl_method        method;
+    mmcl_status        status;
+    MAKE(w, transform, CALL(mmcl_transform_create_spec)(&transform, w->context, "whiten:3"));
+    TRY(w, CALL(mmcl_transform_fit)(transform, &rows, 1, NULL));
+    const mmcl_adapt_data data = data_of(w, transform);
+    TRY(w, CALL(mmcl_method_parse)(&method, name));
+    CHECK(strcmp(CALL(mmcl_method_name)(method), name) == 0 && CALL(mmcl_method_needs_text)(method) <= 1);
+    MAKE(w, head, CALL(mmcl_adapt_fit)(&head, w->context, method, &data, &options, &info));
+    harness_note(w, &info.val_accuracy, sizeof info.val_accuracy);
+    status = note_head(w, head);
+    if (status == MMCL_OK)
+        status = through_a_file(w, head);
+end:
+    CALL(mmcl_classifier_destroy)(head);
+    CALL(mmcl_transform_destroy)(transform);
+    return status;
+}
+
+const scenario scenarios_adapt[] = {
+    {"zeroshot", adapt, "zeroshot"},
+    {"ncm", adapt, "ncm"},
+    {0},
+};

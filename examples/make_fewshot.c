@@ -3,7 +3,8 @@
  *
  * Rows are independent non-Gaussian latents, mixed to more columns with a spread that falls from latent to latent, moved off the
  * origin, with a little noise, and L2-normalised. A class is a centre in latent space. test_shift is the test set in another domain: the two loudest
- * latents are moved. The pool holds rows of other classes.
+ * latents are moved. Prompts of each class stand for text: rows of the same latents around an origin of their own. The pool holds rows of other
+ * classes.
  */
 #include <mmcl/mmcl.h>
 
@@ -12,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CLASSES = 20, POOL_CLASSES = 200, LATENTS = 32, COLS = 96, TRAIN = 16, VAL = 8, TEST = 40, POOL = 4000 };
+enum { CLASSES = 20, POOL_CLASSES = 200, LATENTS = 32, COLS = 96, TRAIN = 16, VAL = 8, TEST = 40, PROMPTS = 3, POOL = 4000 };
 
 typedef struct world {
     sampler s;
@@ -76,6 +77,21 @@ static mmcl_status add_split(mmcl_writer *writer, world *w, const char *name, si
     return status;
 }
 
+/* Text keeps to a place of its own, as the text side of CLIP does. */
+static mmcl_status add_text(mmcl_writer *writer, world *w)
+{
+    float gap[COLS], origin[COLS];
+    sample_matrix(&w->s, COLS, gap);
+    for (size_t j = 0; j < COLS; j++) {
+        origin[j]    = w->origin[j];
+        w->origin[j] = 0.5f * w->origin[j] + 2 * gap[j];
+    }
+    mmcl_status status = add_split(writer, w, "text", PROMPTS, 0);
+    for (size_t j = 0; j < COLS; j++)
+        w->origin[j] = origin[j];
+    return status;
+}
+
 static mmcl_status add_names(mmcl_writer *writer)
 {
     char        text[CLASSES][16];
@@ -99,6 +115,8 @@ static mmcl_status write_data(mmcl_context *context, world *w, const char *path)
         status = add_split(writer, w, "test", TEST, 0);
     if (status == MMCL_OK)
         status = add_split(writer, w, "test_shift", TEST, 2);
+    if (status == MMCL_OK)
+        status = add_text(writer, w);
     if (status == MMCL_OK)
         status = add_names(writer);
     if (status == MMCL_OK)

@@ -100,6 +100,78 @@ int dataset_check_classes(const dataset *data, const labelled_rows *rows)
                          data->class_names != NULL ? data->class_names[class] : "");
 }
 
+/* ------------------------------------------------------------------------------------------------------------ text --- */
+
+/* Without labels the rows are the classes in order. */
+static void number_rows(labelled_rows *rows)
+{
+    rows->y = memory_array(rows->x.view.rows, sizeof *rows->y);
+    for (size_t i = 0; i < rows->x.view.rows; i++)
+        rows->y[i] = (int64_t) i;
+}
+
+/* Every class needs a prompt, and every prompt a class. */
+static int check_text(const dataset *data)
+{
+    if (data->text.x.array == NULL)
+        return EXIT_OK;
+    TRY(check_rows(data, &data->text));
+    return dataset_check_classes(data, &data->text);
+}
+
+static int read_text(cli_session *session, mmcl_archive *archive, dataset *data)
+{
+    if (mmcl_archive_has(archive, "text_x") && mmcl_archive_has(archive, "text_y"))
+        return read_rows(session, archive, data->path, "text_x", "text_y", &data->text);
+    if (mmcl_archive_has(archive, "text_x")) {
+        TRY(features_from(session, archive, data->path, "text_x", &data->text.x));
+        number_rows(&data->text);
+    }
+    return EXIT_OK;
+}
+
+/* "FILE:NAME_x" with labels in "FILE:NAME_y"; false when there are none. */
+static bool has_labels(mmcl_archive *archive, char *key)
+{
+    size_t length = strlen(key);
+    if (length < 2 || strcmp(key + length - 2, "_x") != 0)
+        return false;
+    key[length - 1] = 'y';
+    return mmcl_archive_has(archive, key);
+}
+
+static int read_outer_labels(cli_session *session, const char *name, labelled_rows *out)
+{
+    const char *colon = strrchr(name, ':');
+    if (colon == NULL) {
+        number_rows(out);
+        return EXIT_OK;
+    }
+    mmcl_archive *archive = NULL;
+    char         *path = memory_format("%.*s", (int) (colon - name), name), *key = memory_text(colon + 1);
+    mmcl_status   status = mmcl_archive_open(&archive, session->context, path, NULL);
+    int           code   = status == MMCL_OK ? EXIT_OK : session_fail(session, status, path);
+    size_t        count  = 0;
+    if (code == EXIT_OK && has_labels(archive, key))
+        code = read_labels(session, archive, path, key, &out->y, &count);
+    else if (code == EXIT_OK)
+        number_rows(out);
+    if (code == EXIT_OK && count > 0 && count != out->x.view.rows)
+        code = terminal_fail(EXIT_ERROR, "%s has %zu rows, but %s has %zu labels", name, out->x.view.rows, key, count);
+    mmcl_archive_destroy(archive);
+    free(path);
+    free(key);
+    return code;
+}
+
+int dataset_set_text(cli_session *session, dataset *data, const char *name)
+{
+    close_rows(&data->text);
+    TRY(features_open(session, name, &data->text.x));
+    TRY(read_outer_labels(session, name, &data->text));
+    return check_text(data);
+}
+
 /* --------------------------------------------------------------------------------------------------------- classes --- */
 
 static int read_class_names(cli_session *session, mmcl_archive *archive, dataset *data)
@@ -227,6 +299,7 @@ static int read_members(cli_session *session, mmcl_archive *archive, dataset *da
         return terminal_fail(EXIT_ERROR, "%s: no training rows: expected train_x and train_y, or shotN_x and shotN_y", path);
     if (data->test.x.array == NULL && data->domain_count == 0)
         return terminal_fail(EXIT_ERROR, "%s: no test set: expected test_x and test_y, or test_NAME_x and test_NAME_y", path);
+    TRY(read_text(session, archive, data));
     if (mmcl_archive_has(archive, "classnames"))
         TRY(read_class_names(session, archive, data));
     else
@@ -296,6 +369,7 @@ static int check(const dataset *data)
         TRY(check_rows(data, &data->fixed[i].rows));
     for (size_t i = 0; i < data->domain_count; i++)
         TRY(check_rows(data, &data->domains[i].rows));
+    TRY(check_text(data));
     return dataset_check_classes(data, &data->val);
 }
 
@@ -314,6 +388,7 @@ void dataset_close(dataset *data)
     close_rows(&data->train);
     close_rows(&data->val);
     close_rows(&data->test);
+    close_rows(&data->text);
     for (size_t i = 0; i < data->fixed_count; i++)
         close_rows(&data->fixed[i].rows);
     for (size_t i = 0; i < data->domain_count; i++) {

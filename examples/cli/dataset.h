@@ -27,7 +27,7 @@ typedef struct dataset {
     char         *path, *name;
     size_t        columns, classes;
     char        **class_names; /* [classes], or NULL */
-    labelled_rows train, val, test;
+    labelled_rows train, val, test, text; /* text: prompts, any number a class */
     fixed_draw   *fixed; /* [fixed_count] by ascending shots */
     size_t        fixed_count;
     test_domain  *domains; /* [domain_count] */
@@ -37,6 +37,12 @@ typedef struct dataset {
 /* Reads and checks everything but the features' values. Returns an exit code. */
 int  dataset_open(cli_session *session, const char *path, dataset *out);
 void dataset_close(dataset *data);
+
+/*
+ * Replaces the prompts by those at "FILE:KEY", one row a class in order; a KEY that ends with _x brings labels in a KEY that ends with _y,
+ * where the file has one. Returns an exit code.
+ */
+int dataset_set_text(cli_session *session, dataset *data, const char *name);
 
 /*
  * Training rows for so many shots: a fixed draw where there is one (*fixed set), otherwise the rows to draw from; NULL when there

@@ -28,6 +28,7 @@ static const cli_option options[] = {
      "                               --steps: 1)", NULL, 1, IDENTIFY_STARTS},
     {"seeds", OPTION_COUNT, AT(seeds), "N", "seeds SEED ... SEED+N-1, with mean and deviation (default: 1; --table: 3)", NULL, 1, 1000},
     {"table", OPTION_FLAG, AT(table), NULL, "every row of the table of results, as Markdown", NULL, 0, 0},
+    {"out", OPTION_TEXT, AT(out), "F.npz", "fresh pairs of the first seed: x t z_x z_t m_x m_t, and f_x f_t of the encoders", NULL, 0, 0},
     {"plot", OPTION_TEXT, AT(plot), "F.svg", "draw the scores over the steps, and |correlation| before and after (--table: of the first row)", NULL, 0, 0},
     {0},
 };
@@ -129,6 +130,7 @@ static int make_case(cli_session *session, const identify_settings *s, identify_
         work->recipe.starts = s->starts;
     work->widths      = s->widths.count > 0 ? s->widths.items : recipe_for(&work->model)->widths;
     work->width_count = s->widths.count > 0 ? s->widths.count : 2;
+    work->out         = s->out;
     return EXIT_OK;
 }
 
@@ -241,11 +243,14 @@ static int run_table(cli_session *session, const identify_settings *s, json_writ
 
 static int check_settings(const identify_settings *s)
 {
+    const char *outputs[] = {s->common.json, s->plot, s->out};
     if (s->table && (s->marginal != NULL || s->coupling != NULL || s->space != 0 || s->direction != 0 || s->latent != 0 ||
-                     s->private_latents.count > 0 || s->correlation > 0 || s->dependence > 0 || s->center != 0))
+                     s->private_latents.count > 0 || s->correlation > 0 || s->dependence > 0 || s->center != 0 || s->out != NULL))
         return terminal_fail(EXIT_USAGE, "--table has models of its own; it takes --steps, --batch, --widths, --starts and --seeds");
-    if (s->common.json != NULL && s->plot != NULL && strcmp(s->common.json, s->plot) == 0)
-        return terminal_fail(EXIT_USAGE, "two outputs have the same name: %s", s->plot);
+    for (size_t i = 0; i < 3; i++)
+        for (size_t j = 0; j < i; j++)
+            if (outputs[i] != NULL && outputs[j] != NULL && strcmp(outputs[i], outputs[j]) == 0)
+                return terminal_fail(EXIT_USAGE, "two outputs have the same name: %s", outputs[i]);
     return EXIT_OK;
 }
 
@@ -254,6 +259,7 @@ static int work(cli_session *session, const identify_settings *s, text_output *j
     TRY(check_settings(s));
     TRY(output_open(json, "json", s->common.json));
     TRY(output_open(plot, "plot", s->plot));
+    TRY(output_check("out", s->out));
     TRY(s->table ? run_table(session, s, text, plot->file) : run_single(session, s, text, plot->file));
     if (plot->file != NULL)
         TRY(output_commit(plot));
@@ -279,7 +285,8 @@ const cli_command identify_command = {
     .name     = "identify",
     .summary  = "recovers the latents of a synthetic model from paired observations",
     .synopsis = "[--space sphere|box|real] [--marginal D] [--coupling D] [--direction D] [--latent D]\n"
-                "       [--private M] [--widths W,W] [--batch N] [--steps N] [--starts N] [--seeds N] [--table] [--plot F.svg]",
+                "       [--private M] [--widths W,W] [--batch N] [--steps N] [--starts N] [--seeds N] [--table] [--plot F.svg]\n"
+                "       [--out F.npz]",
     .text     = "Samples a latent partial causal model: coupled latents z_x and z_t, private ones, and invertible mixings to the\n"
                 "observations x and t. Trains two encoders with the contrastive objective on pairs of observations alone, and\n"
                 "compares their outputs on 8192 fresh pairs with the true latents:\n"

@@ -13,7 +13,7 @@
 typedef struct identify_settings {
     common_settings common;
     const char     *marginal, *coupling; /* NULL: the space's own */
-    const char     *plot;
+    const char     *plot, *out;
     count_list      private_latents;     /* one for both sides, or two */
     count_list      widths;
     uint64_t        latent, batch, steps, seeds, starts;
@@ -29,6 +29,7 @@ typedef struct identify_case {
     recipe             recipe;
     const uint64_t    *widths; /* of the hidden layers [width_count] */
     size_t             width_count;
+    const char        *out; /* where the judged pairs of the first seed go; NULL: nowhere */
 } identify_case;
 
 typedef struct identify_scores {

@@ -400,6 +400,29 @@ static int run_starts(work *w)
     return code;
 }
 
+/* The judged pairs, all that is known of them, and what the encoders make of them. */
+static int write_pairs(work *w)
+{
+    static const char *const names[][2] = {{"x", "t"}, {"z_x", "z_t"}, {"m_x", "m_t"}, {"f_x", "f_t"}};
+    mmcl_writer             *writer     = NULL;
+    mmcl_status              status     = mmcl_writer_create(&writer, w->session->context, w->what->out);
+    for (int side = 0; side < 2; side++) {
+        float *const arrays[] = {w->seen[side], w->latents[side], w->privates[side], w->codes};
+        const size_t cols[]   = {width_of(w, side), (size_t) w->info.latent, private_of(w, side), (size_t) w->info.latent};
+        if (status == MMCL_OK)
+            status = encode(w, w->encoders[side], side);
+        for (size_t i = 0; i < 4 && status == MMCL_OK; i++) {
+            const mmcl_matrix rows = {.data = arrays[i], .rows = JUDGED, .cols = cols[i]};
+            if (cols[i] > 0)
+                status = mmcl_writer_add(writer, names[i][side], &rows, MMCL_F32);
+        }
+    }
+    if (status == MMCL_OK)
+        status = mmcl_writer_commit(writer);
+    mmcl_writer_destroy(writer);
+    return status == MMCL_OK ? EXIT_OK : session_fail(w->session, status, w->what->out);
+}
+
 static int train(work *w)
 {
     size_t d        = (size_t) w->info.latent;
@@ -416,7 +439,10 @@ static int train(work *w)
     const mmcl_encoder *encoders[2] = {w->encoders[0], w->encoders[1]};
     mmcl_status         status      = judge(w, encoders, &w->run->scores);
     add_point(w->run, (identify_point){.step = w->run->steps, .loss = w->run->final_loss, .scores = w->run->scores}); /* after the fold */
-    return status == MMCL_OK ? correlate(w, true, w->run->after) : session_fail_status(w->session, status, w->what->name);
+    if (status != MMCL_OK)
+        return session_fail_status(w->session, status, w->what->name);
+    TRY(correlate(w, true, w->run->after));
+    return w->what->out != NULL && w->run->seed == w->session->common->seed ? write_pairs(w) : EXIT_OK;
 }
 
 int identify_train(cli_session *session, const identify_case *what, uint64_t seed, identify_run *out)

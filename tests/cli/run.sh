@@ -113,6 +113,8 @@ refuse 2 "--batch 1" identify --batch 1
 refuse 2 "--private: 3 numbers" identify --private 1,2,3
 refuse 2 "--table has models of its own" identify --table --space box
 refuse 2 "same name" identify --json a --plot a
+refuse 2 "same name" identify --out a --plot a
+refuse 2 "--table has models of its own" identify --table --out a.npz
 refuse 2 "unexpected argument" identify "$data"
 refuse 2 "--t is needed" train --x "$pool" --out pair
 refuse 2 "--in is needed" encode pair --out x.npy
@@ -323,6 +325,11 @@ assert curve[-1]["step"] == 400 and curve[-1]["loss"] < curve[0]["loss"], "nothi
 assert one["r2_mean"][0] > 0.5, one["r2_mean"]
 END
 fi
+keep pairs.npz
+expect 0 identify $small --seeds 2 --quiet --out pairs.npz
+expect 0 metrics --codes pairs.npz:f_x --factors pairs.npz:z_x --metric r2 --resamples 2
+awk '$1 == "r2" { r2 = $2 } END { exit !(r2 > 0) }' out && "$mmcl" info pairs.npz | grep -q 'm_t  *float32  *8192 x' || fail "identify --out: $(cat out)"
+refuse 1 "no/such" identify $small --out no/such/pairs.npz
 expect 0 identify $small --space box --json -
 valid_json out
 expect 0 identify $small --space box --starts 2 --json -

@@ -138,6 +138,51 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_adapt_fit(mmcl_classifier **out, mmcl_conte
                                                const mmcl_adapt_data *data, const mmcl_adapt_options *options,
                                                mmcl_adapt_info *info);
 
+/* ------------------------------------------------------------------------------------------------------ protocol --- */
+
+/* All zero except struct_size and shots gives the defaults. */
+typedef struct mmcl_fewshot_options {
+    size_t                    struct_size;
+    const mmcl_adapt_options *head; /* its protocol is the one below, and its seed, when 0, the one below too; NULL: defaults */
+    const mmcl_fit_options   *fit;  /* NULL: defaults */
+    uint64_t                  shots;
+    uint64_t                  seed; /* of the draws, below 2^32 */
+    mmcl_protocol             protocol;
+    uint32_t                  reserved; /* 0 */
+} mmcl_fewshot_options;
+
+/* What the protocol let rows see that a deployment would not have: bits of mmcl_fewshot_result.leaks. */
+#define MMCL_LEAK_TRANSFORM_ON_VAL ((uint32_t) 1) /* the transform was fitted on val rows too */
+#define MMCL_LEAK_CHOICE_ON_TEST   ((uint32_t) 2) /* test rows chose hyper-parameters or the epoch */
+
+typedef struct mmcl_fewshot_result {
+    size_t   struct_size;
+    double   test_accuracy;     /* 0 to 1; NaN when there is no test set */
+    double   transform_seconds;
+    double   seconds;           /* all of it */
+    uint64_t train_rows;
+    uint64_t val_rows;          /* that chose */
+    uint64_t transform_rows;    /* that the transform was fitted on here; 0 when it was fitted before */
+    uint64_t components;        /* columns that the visual side saw */
+    uint32_t leaks;
+    uint32_t reserved;
+} mmcl_fewshot_result;
+
+/*
+ * A head in the few-shot protocol: draws the shots and min(shots, 4) val rows a class, fits `transform` (NULL: none; one that is
+ * fitted already is taken as it is; otherwise it is fitted on return) as mmcl_probe_run does, fits the head, and measures every
+ * test set. `out` (may be NULL) receives the classifier, which takes raw rows. `info` and `result` may be NULL, and so may
+ * `domain_accuracy` [domain_count].
+ *
+ * STRICT: the drawn val rows alone choose. PAPER: as the authors' programs do: the whole val split chooses for tip, ape, ape-t and
+ * cca; test rows choose for tip-f and cca-ft, which is told in result.leaks.
+ * Thread class: exclusive. Errors: as mmcl_probe_run and mmcl_adapt_fit.
+ */
+MMCL_API MMCL_CHECK mmcl_status mmcl_fewshot_run(mmcl_classifier **out, mmcl_context *context, mmcl_method method,
+                                                 const mmcl_fewshot_data *data, mmcl_transform *transform,
+                                                 const mmcl_fewshot_options *options, mmcl_adapt_info *info,
+                                                 mmcl_fewshot_result *result, double *domain_accuracy);
+
 #ifdef __cplusplus
 }
 #endif

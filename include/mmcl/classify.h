@@ -191,6 +191,7 @@ typedef struct mmcl_fewshot_data {
     const mmcl_matrix *pool;       /* [pool_parts] unlabelled rows for the transform's fit; NULL: none */
     size_t             pool_parts;
     uint64_t           fixed;      /* 1: `train` is the draw already */
+    mmcl_labelled      text;       /* prompts, any number a class; may be empty (rows 0). mmcl_fewshot_run alone looks at them */
 } mmcl_fewshot_data;
 
 typedef struct mmcl_probe_options {

@@ -3,6 +3,7 @@
 
 #include "api/labelled.h"
 #include "classify/logreg.h"
+#include "classify/protocol.h"
 #include "transform/transform.h"
 
 #include <string.h>
@@ -134,4 +135,51 @@ mmcl_status mmcl_adapt_fit(mmcl_classifier **out, mmcl_context *context, mmcl_me
     MMCL__TRY(mmcl__adapt_fit(out, context, method, &rows, &ours, &result));
     return info != NULL ? mmcl__export(context, info, &result, sizeof result, MMCL__V1(mmcl_adapt_info, flags), "mmcl_adapt_info")
                         : MMCL_OK;
+}
+
+/* -------------------------------------------------------------------------------------------------------- protocol --- */
+
+static mmcl_status resolve_fewshot(mmcl_context *context, mmcl_fewshot_options *ours, mmcl_adapt_options *head, const mmcl_fewshot_options *theirs)
+{
+    MMCL__TRY(mmcl__import(context, ours, sizeof *ours, MMCL__V1(mmcl_fewshot_options, reserved), theirs, "mmcl_fewshot_options"));
+    MMCL__TRY(mmcl__check_shots(context, ours->shots));
+    MMCL__TRY(mmcl__check_protocol(context, ours->protocol));
+    MMCL__TRY(mmcl__check_seed(context, ours->seed));
+    if (ours->reserved != 0)
+        return mmcl__fail(context, MMCL_E_ABI, "mmcl_fewshot_options: reserved is set");
+    MMCL__TRY(resolve(context, head, ours->head));
+    head->protocol = ours->protocol;
+    head->seed     = head->seed != 0 ? head->seed : ours->seed;
+    return MMCL_OK;
+}
+
+mmcl_status mmcl_fewshot_run(mmcl_classifier **out, mmcl_context *context, mmcl_method method, const mmcl_fewshot_data *data,
+                             mmcl_transform *transform, const mmcl_fewshot_options *options, mmcl_adapt_info *info,
+                             mmcl_fewshot_result *result, double *domain_accuracy)
+{
+    mmcl_fewshot_data    ours;
+    mmcl_fewshot_options resolved;
+    mmcl_adapt_options   head;
+    mmcl_adapt_info      fitted = {.struct_size = sizeof fitted};
+    mmcl_fewshot_result  found  = {.struct_size = sizeof found};
+    if (out != NULL)
+        *out = NULL;
+    if (context == NULL)
+        return MMCL_E_INVAL;
+    if (mmcl_method_name(method) == NULL)
+        return mmcl__fail(context, MMCL_E_INVAL, "method: %d is unknown", (int) method);
+    if (data == NULL || options == NULL)
+        return mmcl__fail(context, MMCL_E_INVAL, "%s: NULL", data == NULL ? "data" : "options");
+    MMCL__TRY(mmcl__import(context, &ours, sizeof ours, MMCL__V1(mmcl_fewshot_data, fixed), data, "mmcl_fewshot_data"));
+    MMCL__TRY(resolve_fewshot(context, &resolved, &head, options));
+    MMCL__CHECK_INFO(context, info, mmcl_adapt_info, flags);
+    MMCL__CHECK_INFO(context, result, mmcl_fewshot_result, reserved);
+    MMCL__TRY(mmcl__check_fewshot(context, &ours));
+    if (transform != NULL && transform->fitted)
+        MMCL__TRY(mmcl__check_width(context, &ours.train.features, transform->inputs, "train.features"));
+    MMCL__TRY(mmcl__adapt_run(out, context, method, &ours, transform, &resolved, &head, &fitted, &found, domain_accuracy));
+    if (info != NULL)
+        MMCL__TRY(mmcl__export(context, info, &fitted, sizeof fitted, MMCL__V1(mmcl_adapt_info, flags), "mmcl_adapt_info"));
+    return result != NULL ? mmcl__export(context, result, &found, sizeof found, MMCL__V1(mmcl_fewshot_result, reserved), "mmcl_fewshot_result")
+                          : MMCL_OK;
 }

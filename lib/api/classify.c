@@ -38,6 +38,13 @@ mmcl_status mmcl__check_classes(mmcl_context *context, size_t classes)
     return MMCL_OK;
 }
 
+mmcl_status mmcl__check_shots(mmcl_context *context, uint64_t shots)
+{
+    if (shots == 0 || shots > SIZE_MAX / 2)
+        return mmcl__fail(context, MMCL_E_INVAL, "shots: %llu, expected at least 1", (unsigned long long) shots);
+    return MMCL_OK;
+}
+
 mmcl_status mmcl__check_seed(mmcl_context *context, uint64_t seed)
 {
     if (seed > UINT32_MAX)
@@ -325,7 +332,7 @@ static mmcl_status check_pool(mmcl_context *context, const mmcl_fewshot_data *da
     return MMCL_OK;
 }
 
-static mmcl_status check_fewshot(mmcl_context *context, const mmcl_fewshot_data *data)
+mmcl_status mmcl__check_fewshot(mmcl_context *context, const mmcl_fewshot_data *data)
 {
     size_t cols = data->train.features.cols;
     MMCL__TRY(mmcl__check_classes(context, data->classes));
@@ -338,6 +345,11 @@ static mmcl_status check_fewshot(mmcl_context *context, const mmcl_fewshot_data 
         MMCL__TRY(mmcl__check_labelled(context, &data->test, "test", "test.features"));
         MMCL__TRY(mmcl__check_width(context, &data->test.features, cols, "test.features"));
         MMCL__TRY(mmcl__labels_check(context, &data->test, data->classes, "test"));
+    }
+    if (data->text.features.rows > 0) {
+        MMCL__TRY(mmcl__check_labelled(context, &data->text, "text", "text.features"));
+        MMCL__TRY(mmcl__check_width(context, &data->text.features, cols, "text.features"));
+        MMCL__TRY(mmcl__labels_check(context, &data->text, data->classes, "text"));
     }
     if (data->domain_count > 0 && data->domains == NULL)
         return mmcl__fail(context, MMCL_E_INVAL, "domains: NULL");
@@ -354,8 +366,7 @@ static mmcl_status resolve_probe(mmcl_context *context, mmcl_probe_options *ours
     MMCL__TRY(mmcl__import(context, ours, sizeof *ours, MMCL__V1(mmcl_probe_options, reserved), theirs, "mmcl_probe_options"));
     MMCL__TRY(resolve_search(context, search, ours->search));
     ours->search = search;
-    if (ours->shots == 0 || ours->shots > SIZE_MAX / 2)
-        return mmcl__fail(context, MMCL_E_INVAL, "shots: %llu, expected at least 1", (unsigned long long) ours->shots);
+    MMCL__TRY(mmcl__check_shots(context, ours->shots));
     MMCL__TRY(mmcl__check_protocol(context, ours->protocol));
     if (ours->reserved != 0)
         return mmcl__fail(context, MMCL_E_ABI, "mmcl_probe_options: reserved is set");
@@ -378,7 +389,7 @@ mmcl_status mmcl_probe_run(mmcl_classifier **out, mmcl_context *context, const m
     MMCL__TRY(mmcl__import(context, &ours, sizeof ours, MMCL__V1(mmcl_fewshot_data, fixed), data, "mmcl_fewshot_data"));
     MMCL__TRY(resolve_probe(context, &resolved, &search, options));
     MMCL__CHECK_INFO(context, result, mmcl_probe_result, seconds);
-    MMCL__TRY(check_fewshot(context, &ours));
+    MMCL__TRY(mmcl__check_fewshot(context, &ours));
     MMCL__TRY(mmcl__probe_run(out, context, &ours, transform, &resolved, &found, domain_accuracy));
     return result != NULL
                ? mmcl__export(context, result, &found, sizeof found, MMCL__V1(mmcl_probe_result, seconds), "mmcl_probe_result")

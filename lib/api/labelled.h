@@ -17,8 +17,12 @@
 mmcl_status mmcl__check_labelled(mmcl_context *context, const mmcl_labelled *rows, const char *name, const char *features_name);
 mmcl_status mmcl__check_width(mmcl_context *context, const mmcl_matrix *matrix, size_t cols, const char *name);
 mmcl_status mmcl__check_classes(mmcl_context *context, size_t classes);
+mmcl_status mmcl__check_shots(mmcl_context *context, uint64_t shots);
 mmcl_status mmcl__check_seed(mmcl_context *context, uint64_t seed);
 mmcl_status mmcl__check_protocol(mmcl_context *context, mmcl_protocol protocol);
+
+/* All of a data set; imported. */
+mmcl_status mmcl__check_fewshot(mmcl_context *context, const mmcl_fewshot_data *data);
 
 /* Of the solvers of logistic regression; nothing is 0 any more. */
 mmcl_status mmcl__check_solver(mmcl_context *context, double tolerance, mmcl_precision precision);

@@ -63,8 +63,34 @@ end:
     return status;
 }
 
+static mmcl_status fewshot(world *w, const char *paper)
+{
+    const mmcl_domain    domain = {.name = "shifted", .rows = fixture_labelled(1)};
+    mmcl_fewshot_data    data   = {.struct_size = sizeof data, .classes = CLASSES, .train = fixture_labelled(0), .val = fixture_labelled(1),
+                                   .test = fixture_labelled(1), .domains = &domain, .domain_count = 1, .text = fixture_labelled(1)};
+    mmcl_fewshot_options options = {.struct_size = sizeof options, .shots = 3, .seed = 1,
+                                    .protocol = paper != NULL ? MMCL_PROTOCOL_PAPER : MMCL_PROTOCOL_STRICT};
+    mmcl_adapt_info      info      = {.struct_size = sizeof info};
+    mmcl_fewshot_result  result    = {.struct_size = sizeof result};
+    mmcl_transform      *transform = NULL;
+    mmcl_classifier     *head      = NULL;
+    double               accuracy;
+    mmcl_status          status;
+    MAKE(w, transform, CALL(mmcl_transform_create_spec)(&transform, w->context, "whiten:3"));
+    MAKE(w, head, CALL(mmcl_fewshot_run)(&head, w->context, MMCL_METHOD_NCM, &data, transform, &options, &info, &result, &accuracy));
+    harness_note(w, &accuracy, sizeof accuracy);
+    harness_note(w, &result.test_accuracy, sizeof accuracy);
+    status = note_head(w, head);
+end:
+    CALL(mmcl_classifier_destroy)(head);
+    CALL(mmcl_transform_destroy)(transform);
+    return status;
+}
+
 const scenario scenarios_adapt[] = {
     {"zeroshot", adapt, "zeroshot"},
     {"ncm", adapt, "ncm"},
+    {"few shots", fewshot, NULL},
+    {"few shots, paper", fewshot, "paper"},
     {0},
 };

@@ -1,4 +1,4 @@
-/* mmcl_probe_run: what each protocol draws, fits and measures, against the same done by hand. */
+/* mmcl_probe_run and mmcl_fewshot_run: what each protocol draws, fits and measures, against the same done by hand. */
 #include <mmcl/mmcl.h>
 
 #include <check.h>
@@ -397,6 +397,52 @@ START_TEST(rows_are_checked)
 }
 END_TEST
 
+/* A head through the protocol is the head fitted by hand on the draw, transform and all. */
+START_TEST(heads_see_the_same_draw)
+{
+    struct drawn train, val;
+    draw_both(false, &train, &val);
+    mmcl_labelled        train_rows = rows_of(train.x, train.y, K * SHOTS), val_rows = rows_of(val.x, val.y, K * SHOTS);
+    mmcl_fewshot_data    data       = all_data();
+    mmcl_fewshot_options options    = {.struct_size = sizeof options, .shots = SHOTS, .seed = 11};
+    mmcl_fewshot_result  result  = {.struct_size = sizeof result};
+    mmcl_adapt_info      info    = {.struct_size = sizeof info};
+    mmcl_classifier     *run, *by_hand;
+    float                scores[2][TEST * K];
+    double               accuracy;
+    mmcl_transform      *theirs = transform_of("whiten:3"), *ours = transform_of("whiten:3");
+    OK(mmcl_fewshot_run(&run, context, MMCL_METHOD_NCM, &data, theirs, &options, &info, &result, NULL));
+    OK(mmcl_transform_fit(ours, &train_rows.features, 1, NULL));
+    mmcl_adapt_data hand = {.struct_size = sizeof hand, .classes = K, .train = train_rows, .val = val_rows, .transform = ours};
+    OK(mmcl_adapt_fit(&by_hand, context, MMCL_METHOD_NCM, &hand, NULL, NULL));
+    OK(mmcl_classifier_scores(run, &data.test.features, scores[0], 0));
+    OK(mmcl_classifier_scores(by_hand, &data.test.features, scores[1], 0));
+    OK(mmcl_classifier_accuracy(by_hand, &data.test, NULL, &accuracy));
+    ck_assert_mem_eq(scores[0], scores[1], sizeof scores[0]);
+    ck_assert_double_eq(result.test_accuracy, accuracy);
+    ck_assert_uint_eq(result.train_rows, K * SHOTS);
+    ck_assert_uint_eq(result.components, 3);
+    ck_assert_uint_eq(result.transform_rows, K * SHOTS);
+    ck_assert_uint_eq(result.leaks, 0);
+    mmcl_classifier_destroy(run);
+    OK(mmcl_fewshot_run(&run, context, MMCL_METHOD_NCM, &data, ours, &options, &info, &result, NULL)); /* fitted: as it is */
+    ck_assert_uint_eq(result.transform_rows, 0);
+    ck_assert_double_eq(result.test_accuracy, accuracy);
+    options.protocol = MMCL_PROTOCOL_PAPER;
+    mmcl_transform *paper = transform_of("whiten:3");
+    OK(mmcl_fewshot_run(NULL, context, MMCL_METHOD_NCM, &data, paper, &options, &info, &result, NULL));
+    ck_assert_uint_eq(result.leaks, MMCL_LEAK_TRANSFORM_ON_VAL);
+    ck_assert_uint_eq(result.transform_rows, 2 * K * SHOTS);
+    ck_assert_int_eq(mmcl_fewshot_run(NULL, context, MMCL_METHOD_ZEROSHOT, &data, NULL, &options, NULL, NULL, NULL), MMCL_E_INVAL);
+    ck_assert_msg(strstr(mmcl_context_message(context), "zeroshot starts from them") != NULL, "%s", mmcl_context_message(context));
+    mmcl_classifier_destroy(run);
+    mmcl_classifier_destroy(by_hand);
+    mmcl_transform_destroy(theirs);
+    mmcl_transform_destroy(ours);
+    mmcl_transform_destroy(paper);
+}
+END_TEST
+
 START_TEST(missing_arguments)
 {
     mmcl_fewshot_data  data    = all_data();
@@ -432,6 +478,7 @@ int main(void)
     tcase_add_test(tcase, options_are_checked);
     tcase_add_test(tcase, data_are_checked);
     tcase_add_test(tcase, rows_are_checked);
+    tcase_add_test(tcase, heads_see_the_same_draw);
     tcase_add_test(tcase, missing_arguments);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -1,8 +1,8 @@
 """Is `mmcl analyse` right about representations of trained encoders? geometry.py MMCL [SIMULATIONS [STEPS [FIRST_SEED]]]
 
 For each seed a sphere model (uniform, vmf:10) and a box model (uniform, laplace:0.05) are sampled, encoders trained for STEPS steps, and the outputs of f_x
-on 8192 fresh rows turned by a random rotation and scaled to unit length, so that neither axes nor norms give the space away. A sphere has no axes, a box has:
-`ica` ought to be recommended for the second alone. Prints one line a simulation and the counts.
+on 8192 fresh rows whitened, turned by a random rotation and scaled to unit length, so that neither scales (which `identify` sets along the axes of a box) nor
+axes nor norms give the space away. A sphere has no axes, a box has: `ica` ought to be recommended for the second alone. Prints one line a simulation and the counts.
 """
 import json
 import os
@@ -19,7 +19,8 @@ def simulate(mmcl, space, seed, steps, folder):
                           "--json", "-"], check=True, capture_output=True).stdout
     codes = np.load(pairs)["f_x"].astype(float)
     turn, _ = np.linalg.qr(np.random.RandomState(seed).normal(size=(codes.shape[1], codes.shape[1])))
-    codes = (codes - codes.mean(0)) @ turn
+    codes -= codes.mean(0)
+    codes = np.linalg.solve(np.linalg.cholesky(np.cov(codes.T)), codes.T).T @ turn
     np.save(rows, (codes / np.linalg.norm(codes, axis=1, keepdims=True)).astype("f4"))
     found = json.loads(subprocess.run([mmcl, "analyse", rows, "--components", str(codes.shape[1]), "--runs", "2", "--threads", "1", "--quiet", "--json", "-"],
                                       check=True, capture_output=True).stdout)

@@ -103,18 +103,25 @@ int dataset_check_classes(const dataset *data, const labelled_rows *rows)
 /* ------------------------------------------------------------------------------------------------------------ text --- */
 
 /* Without labels the rows are the classes in order. */
-static void number_rows(labelled_rows *rows)
+static int number_text(dataset *data)
 {
-    rows->y = memory_array(rows->x.view.rows, sizeof *rows->y);
-    for (size_t i = 0; i < rows->x.view.rows; i++)
-        rows->y[i] = (int64_t) i;
+    labelled_rows *text = &data->text;
+    if (text->x.view.rows != data->classes)
+        return terminal_fail(EXIT_ERROR, "%s: %zu rows without labels; expected one for each of the %zu classes", text->x.name, text->x.view.rows,
+                             data->classes);
+    text->y = memory_array(text->x.view.rows, sizeof *text->y);
+    for (size_t i = 0; i < text->x.view.rows; i++)
+        text->y[i] = (int64_t) i;
+    return EXIT_OK;
 }
 
 /* Every class needs a prompt, and every prompt a class. */
-static int check_text(const dataset *data)
+static int check_text(dataset *data)
 {
     if (data->text.x.array == NULL)
         return EXIT_OK;
+    if (data->text.y == NULL)
+        TRY(number_text(data));
     TRY(check_rows(data, &data->text));
     return dataset_check_classes(data, &data->text);
 }
@@ -123,11 +130,7 @@ static int read_text(cli_session *session, mmcl_archive *archive, dataset *data)
 {
     if (mmcl_archive_has(archive, "text_x") && mmcl_archive_has(archive, "text_y"))
         return read_rows(session, archive, data->path, "text_x", "text_y", &data->text);
-    if (mmcl_archive_has(archive, "text_x")) {
-        TRY(features_from(session, archive, data->path, "text_x", &data->text.x));
-        number_rows(&data->text);
-    }
-    return EXIT_OK;
+    return mmcl_archive_has(archive, "text_x") ? features_from(session, archive, data->path, "text_x", &data->text.x) : EXIT_OK;
 }
 
 /* "FILE:NAME_x" with labels in "FILE:NAME_y"; false when there are none. */
@@ -143,10 +146,8 @@ static bool has_labels(mmcl_archive *archive, char *key)
 static int read_outer_labels(cli_session *session, const char *name, labelled_rows *out)
 {
     const char *colon = strrchr(name, ':');
-    if (colon == NULL) {
-        number_rows(out);
+    if (colon == NULL)
         return EXIT_OK;
-    }
     mmcl_archive *archive = NULL;
     char         *path = memory_format("%.*s", (int) (colon - name), name), *key = memory_text(colon + 1);
     mmcl_status   status = mmcl_archive_open(&archive, session->context, path, NULL);
@@ -154,8 +155,6 @@ static int read_outer_labels(cli_session *session, const char *name, labelled_ro
     size_t        count  = 0;
     if (code == EXIT_OK && has_labels(archive, key))
         code = read_labels(session, archive, path, key, &out->y, &count);
-    else if (code == EXIT_OK)
-        number_rows(out);
     if (code == EXIT_OK && count > 0 && count != out->x.view.rows)
         code = terminal_fail(EXIT_ERROR, "%s has %zu rows, but %s has %zu labels", name, out->x.view.rows, key, count);
     mmcl_archive_destroy(archive);
@@ -358,7 +357,7 @@ static char *name_of(const char *path)
     return memory_format("%.*s", (int) (end - start), path + start);
 }
 
-static int check(const dataset *data)
+static int check(dataset *data)
 {
     if (data->classes < 2)
         return terminal_fail(EXIT_ERROR, "%s: %zu class; a classifier needs 2", data->path, data->classes);

@@ -8,7 +8,7 @@
 
 #define MAX_COMMANDS 32
 
-static const cli_command *const commands[] = {&identify_command, &train_command, &encode_command, &probe_command,
+static const cli_command *const commands[] = {&identify_command, &train_command, &encode_command, &probe_command, &adapt_command,
                                              &disentangle_command, &metrics_command, &analyse_command, &align_command, &predict_command, &info_command};
 
 #define COMMANDS (sizeof commands / sizeof *commands)

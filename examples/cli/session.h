@@ -41,7 +41,7 @@ typedef struct cli_command {
     int (*run)(cli_session *session, const void *settings, const text_list *operands);
 } cli_command;
 
-extern const cli_command identify_command, train_command, encode_command, disentangle_command, probe_command,
+extern const cli_command identify_command, train_command, encode_command, disentangle_command, probe_command, adapt_command,
     predict_command, metrics_command, analyse_command, align_command, info_command;
 
 /* Creates the context, with `common->threads` threads. Returns an exit code. */

@@ -221,7 +221,7 @@ typedef struct mmcl_probe_result {
 } mmcl_probe_result;
 
 /*
- * The few-shot linear probe: draws the shots, fits `transform` (given unfitted; it is fitted on return) by the protocol, searches
+ * The few-shot linear probe: draws the shots, fits `transform` by the protocol (one that is fitted already is taken as it is), searches
  * C on the drawn val rows, and measures every test set. Under MMCL_PROTOCOL_PAPER components are clipped to the rank, as the
  * authors' programs do. `domain_accuracy` [domain_count] may be NULL; `out` (may be NULL) receives the classifier.
  * Thread class: exclusive. Errors: as the functions that it joins.

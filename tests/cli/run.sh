@@ -50,10 +50,10 @@ refuse 2 "did you mean predict?" help predit
 expect 0 --version
 grep -q '^mmcl [0-9]*\.[0-9]*\.[0-9]*$' out || fail "version: $(cat out)"
 expect 0 help
-for sub in identify train encode probe disentangle metrics analyse align predict info; do
+for sub in identify train encode probe adapt disentangle metrics analyse align predict info; do
     grep -q "^  $sub " out || fail "help does not list $sub"
 done
-for sub in identify train encode probe disentangle metrics analyse align predict info; do
+for sub in identify train encode probe adapt disentangle metrics analyse align predict info; do
     expect 0 help $sub
     cp out first
     grep -q "^Example:" out && grep -q -- "--json FILE" out || fail "help $sub lacks example or options"
@@ -438,6 +438,52 @@ keep report.html
 refuse 1 "NaN or infinity in" analyse nan.npz:test_x --report report.html
 same report.html "analyse of NaN"
 
+# -------------------------------------------------------------------------------------------------- adapt
+expect 0 adapt "$data" --method zeroshot,ncm --shots 1,4 --transform raw --transform whiten:32+normalize --pool "$pool" --seeds 2 \
+    --json adapt.json --plot adapt.svg --save head.npz --quiet
+valid_json adapt.json
+python3 - adapt.json <<'END' || fail "adapt: the JSON is not what is promised"
+import json, sys
+run = json.load(open(sys.argv[1]))
+rows = run["rows"]
+assert len(rows) == 2 * 2 * 2 * 2 and len(run["groups"]) == 8
+for row in rows:
+    assert row["method"] in ("zeroshot", "ncm") and 0 < row["test_accuracy"] <= 1 and 0 < row["accuracy_shift"] <= 1 and row["leaks"] == []
+best = {(row["method"], row["transform"], row["shots"]): row["test_accuracy"] for row in rows}
+assert best["ncm", "whiten:32+normalize", 4] > best["ncm", "raw", 4] + 0.1
+assert best["zeroshot", "raw", 1] == best["zeroshot", "raw", 4] > 0.6
+saved = rows[run["saved_row"]]
+assert saved["val_accuracy"] == max(row["val_accuracy"] for row in rows)
+open("saved_accuracy", "w").write(repr(saved["test_accuracy"]))
+END
+[ "$(grep -c '<polyline' adapt.svg)" = 4 ] || fail "adapt: not four lines in the plot"
+expect 0 predict head.npz --in "$data:test_x" --out predicted.npz
+python3 - "$data" predicted.npz saved_accuracy <<'END' || fail "a saved head does not predict what it was measured to"
+import sys, zipfile, struct, ast
+def load(path, key):
+    raw = zipfile.ZipFile(path).read(key + ".npy")
+    size = struct.unpack("<H", raw[8:10])[0]
+    head = ast.literal_eval(raw[10:10 + size].decode())
+    code = {"<i8": "q", "<i4": "i"}[head["descr"]]
+    return struct.unpack("<%d%s" % (head["shape"][0], code), raw[10 + size:])
+right = [a == b for a, b in zip(load(sys.argv[2], "classes"), load(sys.argv[1], "test_y"))]
+assert abs(sum(right) / len(right) - float(open(sys.argv[3]).read())) < 1e-9
+END
+expect 0 adapt "$data" --method zeroshot --shots 1 --text "$data:text_x" --quiet --json -
+cp out own.json
+expect 0 adapt "$data" --method zeroshot --shots 1 --quiet --json -
+python3 - own.json out <<'END' || fail "--text of the data set's own prompts is another zero-shot"
+import json, sys
+a, b = (json.load(open(name))["rows"][0]["test_accuracy"] for name in sys.argv[1:])
+assert a == b
+END
+expect 0 adapt "$data" --method ncm --shots 2 --transform whiten:8 --protocol paper --quiet --json -
+grep -q 'transform saw val rows' out || fail "a leak of the paper's protocol is not told"
+refuse 2 "--method M is needed" adapt "$data"
+refuse 2 "did you mean clap?" adapt "$data" --method clop
+refuse 1 "cannot be opened" adapt "$data" --method zeroshot --text missing.npy
+refuse 1 "rows without labels; expected one for each of the 20 classes" adapt "$data" --method zeroshot --text "$pool"
+refuse 1 "features need 2 dimensions" adapt "$data" --method zeroshot --text "$data:text_y"
 # -------------------------------------------------------------------------------------------------- align
 # The same rows under a rotation: components fitted on each side find each other, and with them the partners; raw rows do not.
 expect 0 disentangle --fit "$pool" --transform pca --apply "$pool" --out turned.npy

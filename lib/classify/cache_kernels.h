@@ -1,0 +1,67 @@
+/* Kernels of caches of keys, built once per instruction set, with their readable twins in cache_reference.c. */
+#ifndef MMCL_CLASSIFY_CACHE_KERNELS_H
+#define MMCL_CLASSIFY_CACHE_KERNELS_H
+
+#include "linalg/isa.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Rows that a search takes side by side. */
+#define MMCL__GRID_LANES 16
+
+/* Keys are padded with zeros to a multiple of this many columns. */
+#define MMCL__KEY_PAD 16
+
+/* Betas first, first + step, ... and the relative error of the sums at each: beta slope[lane] + constant + i growth. */
+typedef struct mmcl__grid_betas {
+    size_t count;
+    float  first, step;
+    float  slope[MMCL__GRID_LANES];
+    float  constant, growth;
+} mmcl__grid_betas;
+
+/*
+ * For each beta and lane, the alphas at which the label's class has the highest score: lo < alpha < hi. Those between `sure` are right
+ * whatever the rounding, those outside of `may` are wrong. Each [betas, MMCL__GRID_LANES].
+ */
+typedef struct mmcl__grid_bounds {
+    float *sure_lo, *sure_hi, *may_lo, *may_hi;
+} mmcl__grid_bounds;
+
+typedef struct mmcl__cache_kernels {
+    /* out[j] = row . keys[j]; width is a multiple of MMCL__KEY_PAD, keys lie `width` apart. */
+    void (*dots)(size_t width, size_t n, const float *row, const float *keys, float *out);
+
+    /*
+     * The same with keys in bfloat16: word i of a key holds columns 2 i (low half) and 2 i + 1; the row comes as its even columns and
+     * then its odd ones, width / 2 each.
+     */
+    void (*dots_narrow)(size_t width, size_t n, const float *row, const uint32_t *keys, float *out);
+
+    /* values[j] = weights[j] exp(factor values[j] + shift); weights NULL: 1. */
+    void (*decay)(size_t n, float factor, float shift, const float *weights, float *values);
+
+    /*
+     * sums [betas, lanes] = sum_j w_j exp(beta (a_j scale + offset)) over the keys of a class; affinity [keys, lanes], `stride`
+     * apart; scale and offset [lanes]; weights [keys] or NULL.
+     */
+    void (*sums)(size_t keys, size_t stride, const float *affinity, const float *weights, const float *scale, const float *offset,
+                 const mmcl__grid_betas *betas, float *sums);
+
+    /*
+     * Narrows the bounds by one class: ahead [lanes] its score without the cache less the label's, known to +-error [lanes]; its sums
+     * and those of the label's class [betas, lanes].
+     */
+    void (*bounds)(const mmcl__grid_betas *betas, const float *ahead, const float *error, const float *sums, const float *own,
+                   const mmcl__grid_bounds *bounds);
+} mmcl__cache_kernels;
+
+MMCL__ISA_TABLE(mmcl__cache_kernels, mmcl__cache_kernel)
+extern const mmcl__cache_kernels mmcl__cache_reference;
+
+/* float32 rounded to the nearest bfloat16, ties to even; finite values stay finite but for the last half step below infinity. */
+uint16_t mmcl__to_bfloat16(float value);
+float    mmcl__from_bfloat16(uint16_t bits);
+
+#endif

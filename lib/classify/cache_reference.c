@@ -1,0 +1,87 @@
+/* Readable twins of the cache's kernels: one product or exponential after the other, in float64. */
+#include "classify/cache_kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+uint16_t mmcl__to_bfloat16(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (uint16_t) ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+float mmcl__from_bfloat16(uint16_t half)
+{
+    uint32_t bits = (uint32_t) half << 16;
+    float    value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void dots(size_t width, size_t n, const float *row, const float *keys, float *out)
+{
+    for (size_t j = 0; j < n; j++) {
+        double sum = 0;
+        for (size_t i = 0; i < width; i++)
+            sum += (double) row[i] * (double) keys[j * width + i];
+        out[j] = (float) sum;
+    }
+}
+
+static void dots_narrow(size_t width, size_t n, const float *row, const uint32_t *keys, float *out)
+{
+    for (size_t j = 0; j < n; j++) {
+        double sum = 0;
+        for (size_t i = 0; i < width / 2; i++) {
+            uint32_t pair = keys[j * (width / 2) + i];
+            sum += (double) row[i] * (double) mmcl__from_bfloat16((uint16_t) (pair & 0xffff));
+            sum += (double) row[width / 2 + i] * (double) mmcl__from_bfloat16((uint16_t) (pair >> 16));
+        }
+        out[j] = (float) sum;
+    }
+}
+
+static void decay(size_t n, float factor, float shift, const float *weights, float *values)
+{
+    for (size_t j = 0; j < n; j++)
+        values[j] = (float) ((weights != NULL ? (double) weights[j] : 1) *
+                             exp(fmin(fmax((double) factor * (double) values[j] + (double) shift, -87), 88)));
+}
+
+static void sums(size_t keys, size_t stride, const float *affinity, const float *weights, const float *scale, const float *offset,
+                 const mmcl__grid_betas *betas, float *out)
+{
+    for (size_t b = 0; b < betas->count; b++)
+        for (size_t l = 0; l < MMCL__GRID_LANES; l++) {
+            double beta = (double) betas->first + (double) b * (double) betas->step, sum = 0;
+            for (size_t j = 0; j < keys; j++)
+                sum += (weights != NULL ? (double) weights[j] : 1) *
+                       exp(beta * ((double) affinity[j * stride + l] * (double) scale[l] + (double) offset[l]));
+            out[b * MMCL__GRID_LANES + l] = (float) sum;
+        }
+}
+
+static void narrow(double ahead, double gap, float *lo, float *hi)
+{
+    if (gap >= 0)
+        *hi = fminf(*hi, (float) (-ahead / gap));
+    else
+        *lo = fmaxf(*lo, (float) (-ahead / gap));
+}
+
+static void bounds(const mmcl__grid_betas *betas, const float *ahead, const float *error, const float *sums, const float *own,
+                   const mmcl__grid_bounds *into)
+{
+    for (size_t b = 0; b < betas->count; b++)
+        for (size_t l = 0; l < MMCL__GRID_LANES; l++) {
+            size_t at   = b * MMCL__GRID_LANES + l;
+            double beta = (double) betas->first + (double) b * (double) betas->step;
+            double relative = beta * (double) betas->slope[l] + (double) betas->constant + (double) b * (double) betas->growth;
+            double gap = (double) sums[at] - (double) own[at], slack = relative * ((double) sums[at] + (double) own[at]) + 1e-30;
+            narrow((double) ahead[l] + (double) error[l], gap + slack, &into->sure_lo[at], &into->sure_hi[at]);
+            narrow((double) ahead[l] - (double) error[l], gap - slack, &into->may_lo[at], &into->may_hi[at]);
+        }
+}
+
+const mmcl__cache_kernels mmcl__cache_reference = {dots, dots_narrow, decay, sums, bounds};

@@ -11,12 +11,13 @@
 
 #define HOLDOUT   0.5
 #define RESAMPLES 200
+#define REFITS    20 /* resamples that each train all trees anew */
 
 typedef struct settings {
     common_settings common;
     const char     *codes, *factors;
     text_list       metrics;
-    uint64_t        resamples, bins;
+    uint64_t        resamples, bins, rows;
     double          confidence, holdout;
     bool            in_sample, discrete;
 } settings;
@@ -25,12 +26,15 @@ static const cli_option options[] = {
     {"codes", OPTION_TEXT, offsetof(settings, codes), "A", "array of codes: a row a sample, a column a code", NULL, 0, 0},
     {"factors", OPTION_TEXT, offsetof(settings, factors), "A", "array of the factors of the same samples", NULL, 0, 0},
     {"metric", OPTION_PARTS, offsetof(settings, metrics), "NAME[,NAME...]", "only these", NULL, 0, 0},
-    {"resamples", OPTION_COUNT, offsetof(settings, resamples), "N", "bootstrap resamples behind low and high (200)", NULL, 1, 1000000},
+    {"resamples", OPTION_COUNT, offsetof(settings, resamples), "N", "bootstrap resamples behind low and high (200; 20 for\n"
+     "                               disentanglement and completeness, which train anew in each)", NULL, 1, 1000000},
     {"confidence", OPTION_REAL, offsetof(settings, confidence), "P", "of the interval (0.95)", NULL, 0, 0},
-    {"holdout", OPTION_REAL, offsetof(settings, holdout), "SHARE", "of the rows evaluates what the others fit: r2, mcc_weak (0.5)", NULL, 0, 0},
+    {"holdout", OPTION_REAL, offsetof(settings, holdout), "SHARE", "of the rows evaluates what the others fit, for metrics that fit (0.5)", NULL, 0, 0},
     {"in-sample", OPTION_FLAG, offsetof(settings, in_sample), NULL, "all rows fit and evaluate", NULL, 0, 0},
-    {"bins", OPTION_COUNT, offsetof(settings, bins), "N", "of a column: mig, modularity (20)", NULL, 2, 65536},
-    {"discrete", OPTION_FLAG, offsetof(settings, discrete), NULL, "factors are whole numbers that name classes: mig, modularity", NULL, 0, 0},
+    {"bins", OPTION_COUNT, offsetof(settings, bins), "N", "of a column: mig, modularity, explicitness, factor_vae, irs (20)", NULL, 2, 65536},
+    {"discrete", OPTION_FLAG, offsetof(settings, discrete), NULL, "factors are whole numbers that name classes: those, the DCI ones, sap", NULL, 0, 0},
+    {"rows", OPTION_COUNT, offsetof(settings, rows), "N", "that metrics from disentanglement on look at, at most (10,000; factor_vae\n"
+     "                               and irs 100,000; r2_kernel 2000)", NULL, 64, 1000000000},
     {0},
 };
 
@@ -38,25 +42,37 @@ typedef struct metric_name {
     const char      *name;
     const char      *text;
     mmcl_metric_kind kind;
-    bool             fits, bins;
+    unsigned         takes;
 } metric_name;
 
+enum { FITS = 1, BINS = 2, CLASSES = 4, SAMPLES = 8, TRAINS = 16 };
+
 static const metric_name metrics[] = {
-    {"r2", "linear R2, mean over the factors", MMCL_METRIC_R2, true, false},
-    {"mcc", "mean |correlation| of matched pairs", MMCL_METRIC_MCC, false, false},
-    {"mcc_spearman", "the same, of ranks", MMCL_METRIC_MCC_SPEARMAN, false, false},
-    {"mcc_weak", "the same, after the best linear map", MMCL_METRIC_MCC_WEAK, true, false},
-    {"cca", "mean canonical correlation", MMCL_METRIC_CCA, false, false},
-    {"svcca", "the same, of the leading 99 % of variance", MMCL_METRIC_SVCCA, false, false},
-    {"cka", "linear centred kernel alignment", MMCL_METRIC_CKA, false, false},
-    {"cka_debiased", "the same, without bias for few rows", MMCL_METRIC_CKA_DEBIASED, false, false},
-    {"procrustes", "Procrustes disparity, 0 is best", MMCL_METRIC_PROCRUSTES, false, false},
-    {"orthogonality_defect", "of the map: 0 on spheres", MMCL_METRIC_ORTHOGONALITY_DEFECT, false, false},
-    {"permutation_defect", "of the map: 0 on convex bodies", MMCL_METRIC_PERMUTATION_DEFECT, false, false},
-    {"mig", "mutual information gap", MMCL_METRIC_MIG, false, true},
-    {"modularity", "each code informs on one factor", MMCL_METRIC_MODULARITY, false, true},
-    {"sap", "gap of squared correlations", MMCL_METRIC_SAP, false, false},
+    {"r2", "linear R2, mean over the factors", MMCL_METRIC_R2, FITS},
+    {"mcc", "mean |correlation| of matched pairs", MMCL_METRIC_MCC, 0},
+    {"mcc_spearman", "the same, of ranks", MMCL_METRIC_MCC_SPEARMAN, 0},
+    {"mcc_weak", "the same, after the best linear map", MMCL_METRIC_MCC_WEAK, FITS},
+    {"cca", "mean canonical correlation", MMCL_METRIC_CCA, 0},
+    {"svcca", "the same, of the leading 99 % of variance", MMCL_METRIC_SVCCA, 0},
+    {"cka", "linear centred kernel alignment", MMCL_METRIC_CKA, 0},
+    {"cka_debiased", "the same, without bias for few rows", MMCL_METRIC_CKA_DEBIASED, 0},
+    {"procrustes", "Procrustes disparity, 0 is best", MMCL_METRIC_PROCRUSTES, 0},
+    {"orthogonality_defect", "of the map: 0 on spheres", MMCL_METRIC_ORTHOGONALITY_DEFECT, 0},
+    {"permutation_defect", "of the map: 0 on convex bodies", MMCL_METRIC_PERMUTATION_DEFECT, 0},
+    {"mig", "mutual information gap", MMCL_METRIC_MIG, BINS | CLASSES},
+    {"modularity", "each code informs on one factor", MMCL_METRIC_MODULARITY, BINS | CLASSES},
+    {"sap", "gap of squared correlations", MMCL_METRIC_SAP, 0},
+    {"disentanglement", "DCI: each code serves one factor", MMCL_METRIC_DCI_DISENTANGLEMENT, CLASSES | SAMPLES | TRAINS},
+    {"completeness", "DCI: each factor is in one code", MMCL_METRIC_DCI_COMPLETENESS, CLASSES | SAMPLES | TRAINS},
+    {"informativeness", "DCI: how well trees predict the factors", MMCL_METRIC_DCI_INFORMATIVENESS, FITS | CLASSES | SAMPLES},
+    {"explicitness", "area under the curve, by class; 0.5 is chance", MMCL_METRIC_EXPLICITNESS, FITS | BINS | CLASSES | SAMPLES},
+    {"factor_vae", "FactorVAE score", MMCL_METRIC_FACTOR_VAE, BINS | CLASSES | SAMPLES},
+    {"irs", "interventional robustness", MMCL_METRIC_IRS, BINS | CLASSES | SAMPLES},
+    {"r2_kernel", "R2 of kernel ridge regression", MMCL_METRIC_R2_KERNEL, FITS | SAMPLES},
 };
+
+/* What `sap` is where factors are classes. */
+static const metric_name sap_of_classes = {"sap", "gap of classes told right", MMCL_METRIC_SAP_DISCRETE, FITS | CLASSES | SAMPLES};
 
 #define METRICS (sizeof metrics / sizeof *metrics)
 
@@ -126,16 +142,24 @@ static int open_factors(run *r)
     return whole ? EXIT_OK : features_open(r->session, name, &r->factors);
 }
 
+static const metric_name *metric_of(const settings *s, size_t i)
+{
+    return metrics[i].kind == MMCL_METRIC_SAP && s->discrete ? &sap_of_classes : &metrics[i];
+}
+
 static mmcl_status evaluate(run *r, const metric_name *metric, score *out)
 {
     const settings           *s       = r->settings;
+    bool                      fits    = (metric->takes & FITS) != 0, bins = (metric->takes & BINS) != 0;
+    uint64_t                  usual   = (metric->takes & TRAINS) != 0 ? REFITS : RESAMPLES;
     const mmcl_metric_options how = {.struct_size = sizeof how,
                                      .seed        = s->common.seed,
-                                     .holdout     = !metric->fits || s->in_sample ? 0 : s->holdout > 0 ? s->holdout : HOLDOUT,
+                                     .holdout     = !fits || s->in_sample ? 0 : s->holdout > 0 ? s->holdout : HOLDOUT,
                                      .confidence  = s->confidence,
-                                     .resamples   = (uint32_t) (s->resamples > 0 ? s->resamples : RESAMPLES),
-                                     .bins        = metric->bins ? (uint32_t) s->bins : 0,
-                                     .discrete    = metric->bins && s->discrete};
+                                     .resamples   = (uint32_t) (s->resamples > 0 ? s->resamples : usual),
+                                     .bins        = bins ? (uint32_t) s->bins : 0,
+                                     .discrete    = (metric->takes & CLASSES) != 0 && s->discrete,
+                                     .most_rows   = (metric->takes & SAMPLES) != 0 ? s->rows : 0};
     out->result = (mmcl_metric_result){.struct_size = sizeof out->result};
     return mmcl_metric_evaluate(r->session->context, metric->kind, &r->codes.view, &r->factors.view, &how, &out->result, NULL);
 }
@@ -149,7 +173,7 @@ static int evaluate_all(run *r)
         if (!s->asked)
             continue;
         terminal_stage("%s", metrics[i].name);
-        mmcl_status status  = evaluate(r, &metrics[i], s);
+        mmcl_status status  = evaluate(r, metric_of(r->settings, i), s);
         bool        excused = r->settings->metrics.count == 0 && (status == MMCL_E_NUMERIC || (status == MMCL_E_INVAL && defined > 0));
         s->defined          = status == MMCL_OK;
         defined += s->defined;
@@ -185,6 +209,7 @@ static void write_json(const void *run_of, json_writer *out)
             json_real(out, "low", one->result.low);
             json_real(out, "high", one->result.high);
             json_count(out, "rows", one->result.rows);
+            json_count(out, "resamples", one->result.resamples);
         } else {
             json_real(out, "value", NAN);
             json_text(out, "undefined", one->reason);
@@ -200,7 +225,7 @@ static void print_table(const run *r)
     for (size_t i = 0; i < METRICS; i++) {
         const score *s = &r->scores[i];
         if (s->asked && s->defined)
-            printf("%-22s%8.4f%10.4f%10.4f  %s\n", metrics[i].name, s->result.value, s->result.low, s->result.high, metrics[i].text);
+            printf("%-22s%8.4f%10.4f%10.4f  %s\n", metrics[i].name, s->result.value, s->result.low, s->result.high, metric_of(r->settings, i)->text);
         else if (s->asked)
             printf("%-22sundefined: %s\n", metrics[i].name, s->reason);
     }
@@ -249,9 +274,11 @@ const cli_command metrics_command = {
     .synopsis = "--codes A --factors A [--metric NAME[,NAME...]] [--resamples N] [--json FILE]",
     .text     = "Codes are what an encoder or a transform gives, factors what is known of the same samples, row by row. Without --metric all are\n"
                 "measured: r2 mcc mcc_spearman mcc_weak cca svcca cka cka_debiased procrustes orthogonality_defect permutation_defect mig\n"
-                "modularity sap; one that these arrays leave undefined says why. low and high are a bootstrap interval.\n"
+                "modularity sap disentanglement completeness informativeness explicitness factor_vae irs r2_kernel; one that these\n"
+                "arrays leave undefined says why. low and high are a bootstrap interval.\n"
                 "\n"
-                "r2 and mcc_weak fit a linear map on half of the rows and are measured on the others.",
+                "r2, mcc_weak, informativeness, explicitness, r2_kernel and, with --discrete, sap fit on half of the rows and are\n"
+                "measured on the others. Leakage is r2 with the private latents as factors.",
     .example  = "mmcl metrics --codes codes.npy --factors latents.npz:z --metric r2,mcc",
     .options        = options,
     .settings_size  = sizeof(settings),

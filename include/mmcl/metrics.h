@@ -74,17 +74,65 @@ typedef int32_t mmcl_metric_kind;
  * al. 2018); a constant code counts 0, as does the second where there is one code.
  */
 #define MMCL_METRIC_SAP                  ((mmcl_metric_kind) 14)
+/*
+ * The next three are DCI (Eastwood and Williams 2018). R [k, d] is how important each code is to each factor in gradient-boosted trees
+ * with scikit-learn's defaults (100 stages of depth 3, rate 0.1; squared error, or the deviance of the classes with `discrete`), each
+ * column at sum 1. Of equal splits the first code's counts. Every resample is a fit of all trees anew: they take their time.
+ * All hold 12 most_rows (k + 2) bytes and for c > 2 classes 16 most_rows c more; at most 1000 classes.
+ *
+ * Disentanglement: mean over the codes, weighted by their share of R, of 1 - the entropy to base d of the code's row. At least two factors.
+ */
+#define MMCL_METRIC_DCI_DISENTANGLEMENT  ((mmcl_metric_kind) 15)
+/* Completeness: mean over the factors of 1 - the entropy to base k of the factor's column of R. At least two codes. */
+#define MMCL_METRIC_DCI_COMPLETENESS     ((mmcl_metric_kind) 16)
+/* Informativeness: mean over the factors of R^2 of the trees' prediction, or with `discrete` the share of classes told right. */
+#define MMCL_METRIC_DCI_INFORMATIVENESS  ((mmcl_metric_kind) 17)
+/*
+ * Explicitness: mean over the factors of the mean over a factor's classes of the area under the curve that ranks rows by the class's
+ * probability (Ridgeway and Mozer 2018), by logistic regression at C = 1 on codes at variance 1: 0.5 is chance, ties count half. Classes
+ * are the values with `discrete`, else `bins` bins of equal width as for MIG; one that the fit or the judgement lacks does not count.
+ */
+#define MMCL_METRIC_EXPLICITNESS         ((mmcl_metric_kind) 18)
+/*
+ * FactorVAE score (Kim and Mnih 2018): share of 5000 votes that a majority classifier of 10,000 others tells right. A vote is the code
+ * whose variance, over its variance in all rows, is least in 64 rows drawn with repetition from those that share a class of one factor,
+ * drawn at random, with a random row. Classes as for explicitness; those of fewer than 64 rows are passed over. Codes whose deviation is
+ * below 0.05 of the largest do not vote. At least two factors.
+ */
+#define MMCL_METRIC_FACTOR_VAE           ((mmcl_metric_kind) 19)
+/*
+ * IRS, interventional robustness (Suter et al. 2019): mean over the codes, weighted by their largest deviation from the mean, of the
+ * largest over the factors of 1 - (mean over the factor's classes of the 99th percentile of the deviation from the class's mean) /
+ * (largest deviation). Classes as for explicitness; those of few rows deviate little, so small classes flatter. Constant codes do
+ * not count.
+ */
+#define MMCL_METRIC_IRS                  ((mmcl_metric_kind) 20)
+/*
+ * R2 by kernel ridge regression: as R2, by exp(-gamma |x - x'|^2) on codes at variance 1, the penalty alpha among 1, 0.1, 0.01, 0.001 and
+ * gamma among 10^(-2, -2/3, 2/3, 2) chosen for each factor by the mean R^2 of three folds of the rows that fit (row i is in fold i mod
+ * 3). A holdout is needed. Holds 16 f^2 bytes for f rows that fit.
+ */
+#define MMCL_METRIC_R2_KERNEL            ((mmcl_metric_kind) 21)
+/*
+ * SAP for discrete factors: mean over the factors of the gap between the two largest shares of classes told right from one code alone, by
+ * the linear support vector machine that Kumar et al. take (squared hinge, C 0.01, classes balanced, one against the rest). A constant
+ * code counts 0. Factors are whole numbers, at most 1000 classes.
+ */
+#define MMCL_METRIC_SAP_DISCRETE         ((mmcl_metric_kind) 22)
 
 /* All zero except struct_size gives the defaults. */
 typedef struct mmcl_metric_options {
     size_t   struct_size;
     uint64_t seed;       /* of the split and the resamples */
-    double   holdout;    /* R2, weak MCC: share of rows, below 1, drawn one by one, that evaluate the fit on the others; 0: in sample */
+    double   holdout;    /* R2, weak MCC, informativeness, explicitness, discrete SAP: share of rows, below 1, drawn one by one, that
+                            evaluate the fit on the others; 0: in sample */
     double   confidence; /* of the interval, below 1; 0: 0.95 */
     uint32_t resamples;  /* bootstrap: how often the rows are weighted anew, by Poisson(1); 0: no interval. Each reads all rows. */
-    uint32_t bins;       /* MIG, modularity: of a column, 2 to 65536; 0: 20 (Locatello et al. 2019) */
-    uint32_t discrete;   /* MIG, modularity: 1: factors are whole numbers that name classes, spanning at most 65536 */
+    uint32_t bins;       /* MIG, modularity, explicitness, FactorVAE, IRS: of a column, 2 to 65536; 0: 20 (Locatello et al. 2019) */
+    uint32_t discrete;   /* those and DCI: 1: factors are whole numbers that name classes, spanning at most 65536 */
     uint32_t reserved;
+    uint64_t most_rows;  /* kinds from 15 on keep rows in memory: about this many, drawn one by one, at least 64; 0: 10,000, FactorVAE and
+                            IRS 100,000, kernel R2 2000 */
 } mmcl_metric_options;
 
 /* struct_size is the caller's. */
@@ -100,8 +148,10 @@ typedef struct mmcl_metric_result {
 /* Buffers of the caller for more than the value; NULL: not wanted. */
 typedef struct mmcl_metric_details {
     size_t    struct_size;
-    double   *per_factor; /* [factors] R2: R^2; the MCCs: |correlation| with the assigned code; MIG, SAP: the gap */
-    double   *matrix;     /* [codes, factors] MCC, Spearman's too: signed correlations; MIG, modularity: mutual information; SAP: squares */
+    double   *per_factor; /* [factors] R2s: R^2; the MCCs: |correlation| with the assigned code; MIG, SAPs: the gap; completeness,
+                             informativeness, explicitness: the factor's own */
+    double   *matrix;     /* [codes, factors] MCC, Spearman's too: signed correlations; MIG, modularity: mutual information; SAP: squares,
+                             discrete: shares told right; disentanglement, completeness: R; FactorVAE: votes; IRS: 1 - the quotient */
     uint64_t *assignment; /* [factors] MCC, Spearman's too: the factor's code; UINT64_MAX: none */
 } mmcl_metric_details;
 

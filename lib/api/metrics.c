@@ -2,6 +2,8 @@
 #include "linalg/matrix.h"
 #include "metrics/metrics.h"
 
+#define LEAST_ROWS 64 /* so that hardly any draw leaves too few */
+
 static mmcl_status check(mmcl_context *context, const mmcl_matrix *codes, const mmcl_matrix *factors)
 {
     MMCL__TRY(mmcl__matrix_check(context, codes, "codes"));
@@ -29,9 +31,16 @@ static mmcl_status check_options(mmcl_context *context, mmcl_metric_kind kind, c
         return mmcl__fail(context, MMCL_E_INVAL, "holdout: %g, expected 0 to below 1", options->holdout);
     if (options->holdout > 0 && (known->flags & MMCL__TAKES_HOLDOUT) == 0)
         return mmcl__fail(context, MMCL_E_INVAL, "holdout: %g, but kind %d fits nothing that could be held from rows", options->holdout, (int) kind);
-    if ((options->bins != 0 || options->discrete != 0) && (known->flags & MMCL__TAKES_BINS) == 0)
-        return mmcl__fail(context, MMCL_E_INVAL, "%s: %u, but kind %d has no bins", options->bins != 0 ? "bins" : "discrete",
-                          options->bins != 0 ? options->bins : options->discrete, (int) kind);
+    if (options->holdout == 0 && (known->flags & MMCL__NEEDS_HOLDOUT) != 0)
+        return mmcl__fail(context, MMCL_E_INVAL, "holdout: 0, expected a share of the rows: kind %d comes close to any row that it fits", (int) kind);
+    if (options->bins != 0 && (known->flags & MMCL__TAKES_BINS) == 0)
+        return mmcl__fail(context, MMCL_E_INVAL, "bins: %u, but kind %d has no bins", options->bins, (int) kind);
+    if (options->discrete != 0 && (known->flags & MMCL__TAKES_DISCRETE) == 0)
+        return mmcl__fail(context, MMCL_E_INVAL, "discrete: %u, but kind %d knows no classes", options->discrete, (int) kind);
+    if (options->most_rows != 0 && known->most_rows == 0)
+        return mmcl__fail(context, MMCL_E_INVAL, "most_rows: %llu, but kind %d takes all", (unsigned long long) options->most_rows, (int) kind);
+    if (options->most_rows != 0 && options->most_rows < LEAST_ROWS)
+        return mmcl__fail(context, MMCL_E_INVAL, "most_rows: %llu, expected at least %d", (unsigned long long) options->most_rows, LEAST_ROWS);
     if (options->bins == 1 || options->bins > 65536)
         return mmcl__fail(context, MMCL_E_INVAL, "bins: %u, expected 2 to 65536", options->bins);
     if (options->discrete > 1)

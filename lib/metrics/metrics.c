@@ -6,24 +6,45 @@
 #include <math.h>
 
 #define MATCHED (MMCL__TAKES_PER_FACTOR | MMCL__TAKES_MATRIX | MMCL__TAKES_ASSIGNMENT)
+#define BINNED  (MMCL__TAKES_BINS | MMCL__TAKES_DISCRETE)
+
+/* Rows that an estimator looks at without the option (Locatello et al. 2019 train on 10,000). */
+enum { TREE_ROWS = 10000, KERNEL_ROWS = 2000, GROUP_ROWS = 100000 };
 
 static const mmcl__metric_kind kinds[] = {
-    [MMCL_METRIC_R2]                   = {NULL, mmcl__metric_moments, mmcl__metric_r2, MMCL__TAKES_HOLDOUT | MMCL__TAKES_PER_FACTOR},
-    [MMCL_METRIC_MCC]                  = {NULL, mmcl__metric_moments, mmcl__metric_mcc, MATCHED},
-    [MMCL_METRIC_CKA]                  = {NULL, mmcl__metric_moments, mmcl__metric_cka, 0},
-    [MMCL_METRIC_CCA]                  = {NULL, mmcl__metric_moments, mmcl__metric_cca, 0},
-    [MMCL_METRIC_ORTHOGONALITY_DEFECT] = {NULL, mmcl__metric_moments, mmcl__metric_orthogonality, 0},
-    [MMCL_METRIC_PERMUTATION_DEFECT]   = {NULL, mmcl__metric_moments, mmcl__metric_permutation, 0},
-    [MMCL_METRIC_MCC_SPEARMAN]         = {mmcl__ranks_prepare, mmcl__ranks_gather, mmcl__metric_mcc, MATCHED},
-    [MMCL_METRIC_MCC_WEAK]             = {NULL, mmcl__metric_moments, mmcl__metric_mcc_weak, MMCL__TAKES_HOLDOUT | MMCL__TAKES_PER_FACTOR},
-    [MMCL_METRIC_SVCCA]                = {NULL, mmcl__metric_moments, mmcl__metric_svcca, 0},
-    [MMCL_METRIC_PROCRUSTES]           = {NULL, mmcl__metric_moments, mmcl__metric_procrustes, 0},
-    [MMCL_METRIC_CKA_DEBIASED]         = {NULL, mmcl__norms_gather, mmcl__metric_cka_debiased, MMCL__DISTINCT_ROWS},
+    [MMCL_METRIC_R2]                   = {NULL, mmcl__metric_moments, mmcl__metric_r2, MMCL__TAKES_HOLDOUT | MMCL__TAKES_PER_FACTOR, 0},
+    [MMCL_METRIC_MCC]                  = {NULL, mmcl__metric_moments, mmcl__metric_mcc, MATCHED, 0},
+    [MMCL_METRIC_CKA]                  = {NULL, mmcl__metric_moments, mmcl__metric_cka, 0, 0},
+    [MMCL_METRIC_CCA]                  = {NULL, mmcl__metric_moments, mmcl__metric_cca, 0, 0},
+    [MMCL_METRIC_ORTHOGONALITY_DEFECT] = {NULL, mmcl__metric_moments, mmcl__metric_orthogonality, 0, 0},
+    [MMCL_METRIC_PERMUTATION_DEFECT]   = {NULL, mmcl__metric_moments, mmcl__metric_permutation, 0, 0},
+    [MMCL_METRIC_MCC_SPEARMAN]         = {mmcl__ranks_prepare, mmcl__ranks_gather, mmcl__metric_mcc, MATCHED, 0},
+    [MMCL_METRIC_MCC_WEAK]             = {NULL, mmcl__metric_moments, mmcl__metric_mcc_weak, MMCL__TAKES_HOLDOUT | MMCL__TAKES_PER_FACTOR, 0},
+    [MMCL_METRIC_SVCCA]                = {NULL, mmcl__metric_moments, mmcl__metric_svcca, 0, 0},
+    [MMCL_METRIC_PROCRUSTES]           = {NULL, mmcl__metric_moments, mmcl__metric_procrustes, 0, 0},
+    [MMCL_METRIC_CKA_DEBIASED]         = {NULL, mmcl__norms_gather, mmcl__metric_cka_debiased, MMCL__DISTINCT_ROWS, 0},
     [MMCL_METRIC_MIG]                  = {mmcl__counts_prepare, mmcl__counts_gather, mmcl__metric_mig,
-                                          MMCL__TAKES_BINS | MMCL__TAKES_PER_FACTOR | MMCL__TAKES_MATRIX | MMCL__CENTRED},
+                                          BINNED | MMCL__TAKES_PER_FACTOR | MMCL__TAKES_MATRIX | MMCL__CENTRED, 0},
     [MMCL_METRIC_MODULARITY]           = {mmcl__counts_prepare, mmcl__counts_gather, mmcl__metric_modularity,
-                                          MMCL__TAKES_BINS | MMCL__TAKES_MATRIX | MMCL__CENTRED},
-    [MMCL_METRIC_SAP]                  = {NULL, mmcl__metric_moments, mmcl__metric_sap, MMCL__TAKES_PER_FACTOR | MMCL__TAKES_MATRIX},
+                                          BINNED | MMCL__TAKES_MATRIX | MMCL__CENTRED, 0},
+    [MMCL_METRIC_SAP]                  = {NULL, mmcl__metric_moments, mmcl__metric_sap, MMCL__TAKES_PER_FACTOR | MMCL__TAKES_MATRIX, 0},
+    [MMCL_METRIC_DCI_DISENTANGLEMENT]  = {mmcl__dci_prepare, mmcl__sample_gather, mmcl__metric_disentanglement,
+                                          MMCL__TAKES_DISCRETE | MMCL__TAKES_MATRIX, TREE_ROWS},
+    [MMCL_METRIC_DCI_COMPLETENESS]     = {mmcl__dci_prepare, mmcl__sample_gather, mmcl__metric_completeness,
+                                          MMCL__TAKES_DISCRETE | MMCL__TAKES_MATRIX | MMCL__TAKES_PER_FACTOR, TREE_ROWS},
+    [MMCL_METRIC_DCI_INFORMATIVENESS]  = {mmcl__dci_prepare, mmcl__sample_gather, mmcl__metric_informativeness,
+                                          MMCL__TAKES_DISCRETE | MMCL__TAKES_HOLDOUT | MMCL__TAKES_PER_FACTOR, TREE_ROWS},
+    [MMCL_METRIC_EXPLICITNESS]         = {mmcl__sample_prepare_classes, mmcl__sample_gather, mmcl__metric_explicitness,
+                                          BINNED | MMCL__TAKES_HOLDOUT | MMCL__TAKES_PER_FACTOR, TREE_ROWS},
+    [MMCL_METRIC_FACTOR_VAE]           = {mmcl__sample_prepare_classes, mmcl__sample_gather, mmcl__metric_factor_vae,
+                                          BINNED | MMCL__TAKES_MATRIX, GROUP_ROWS},
+    [MMCL_METRIC_IRS]                  = {mmcl__sample_prepare_classes, mmcl__sample_gather, mmcl__metric_irs,
+                                          BINNED | MMCL__TAKES_MATRIX, GROUP_ROWS},
+    [MMCL_METRIC_R2_KERNEL]            = {mmcl__sample_prepare, mmcl__sample_gather, mmcl__metric_r2_kernel,
+                                          MMCL__TAKES_HOLDOUT | MMCL__NEEDS_HOLDOUT | MMCL__TAKES_PER_FACTOR, KERNEL_ROWS},
+    [MMCL_METRIC_SAP_DISCRETE]         = {mmcl__sample_prepare_classes, mmcl__sample_gather, mmcl__metric_sap_discrete,
+                                          MMCL__LABELS | MMCL__TAKES_DISCRETE | MMCL__TAKES_HOLDOUT | MMCL__TAKES_PER_FACTOR |
+                                              MMCL__TAKES_MATRIX, TREE_ROWS},
 };
 
 const mmcl__metric_kind *mmcl__metric_kind_of(mmcl_metric_kind kind)
@@ -74,6 +95,7 @@ static void close_metric(mmcl__metric *m)
     mmcl__free(m->context, m->index, 4 * (MMCL__MAX(m->k, m->d) + m->d + 1), sizeof(size_t));
     mmcl__ranks_close(m);
     mmcl__counts_close(m);
+    mmcl__sample_close(m);
 }
 
 static bool degenerate(const mmcl__metric *m, const mmcl__joint *joint)
@@ -169,7 +191,11 @@ mmcl_status mmcl__metric_evaluate(mmcl_context *context, mmcl_metric_kind kind, 
 {
     mmcl__metric m = {.context = context, .codes = codes, .factors = factors, .options = options, .kind = mmcl__metric_kind_of(kind),
                       .n = codes->rows, .k = codes->cols,
-                      .d = factors->cols, .p = codes->cols + factors->cols, .epsilon = mmcl__dtype_epsilon(codes->dtype)};
+                      .d = factors->cols, .p = codes->cols + factors->cols, .epsilon = mmcl__dtype_epsilon(codes->dtype), .share = 1};
+    uint64_t        most = m.kind->most_rows > 0 && options->most_rows > 0 ? options->most_rows : m.kind->most_rows;
+    m.discrete           = options->discrete != 0 || (m.kind->flags & MMCL__LABELS) != 0;
+    if (most > 0 && most < m.n)
+        m.share = (double) most / (double) m.n;
     mmcl__operation operation;
     mmcl__begin(&operation, context, "metric", options->resamples > 0 ? options->resamples : 1);
     mmcl_status status = solve(&m, result, details, &operation);

@@ -9,6 +9,7 @@
 
 #include <mmcl/metrics.h>
 
+#define MMCL__MOST_CLASSES 1000 /* of a factor, for estimators with a model each */
 #define MMCL__METRIC_TILE ((size_t) 256) /* rows that are read at once */
 
 typedef struct mmcl__metric mmcl__metric;
@@ -28,7 +29,10 @@ enum {
     MMCL__TAKES_ASSIGNMENT = 8,
     MMCL__TAKES_BINS       = 16,
     MMCL__DISTINCT_ROWS    = 32, /* resamples are halves, without a row twice */
-    MMCL__CENTRED          = 64  /* rows that repeat raise or lower the estimate: intervals are moved by the resamples' mean offset */
+    MMCL__CENTRED          = 64, /* rows that repeat raise or lower the estimate: intervals are moved by the resamples' mean offset */
+    MMCL__TAKES_DISCRETE   = 128,
+    MMCL__LABELS           = 256, /* factors are classes, whatever `discrete` says */
+    MMCL__NEEDS_HOLDOUT    = 512
 };
 
 typedef struct mmcl__metric_kind {
@@ -36,6 +40,7 @@ typedef struct mmcl__metric_kind {
     mmcl_status (*gather)(mmcl__metric *m, mmcl__part part, uint32_t draw);    /* draw 0: the rows as they are, else a resample */
     mmcl_status (*measure)(mmcl__metric *m, const mmcl_metric_details *details, double *value);
     unsigned flags;
+    uint64_t most_rows; /* that are looked at without the option; 0: all, whatever the option */
 } mmcl__metric_kind;
 
 /* NULL for an unknown kind. */
@@ -50,11 +55,22 @@ typedef struct mmcl__ranks {
 /* Joint counts of every code with every factor. */
 typedef struct mmcl__counts {
     size_t  bins, levels; /* of a code; of all factors together */
-    double *table;        /* [k, bins, levels] weights */
+    double *table;        /* [k, bins, levels] weights; NULL where only the bins are wanted */
     double *least, *step; /* [p] a bin begins at least + i step */
     size_t *first;        /* [d + 1] a factor's levels are first[j] ... first[j + 1] - 1 */
     size_t *bin;          /* [p] of a row */
 } mmcl__counts;
+
+/* Rows in memory, for an estimator: those that fit, then those that evaluate; without a holdout both are the same. */
+typedef struct mmcl__sample {
+    size_t    first[2], count[2], total;
+    double   *rows;      /* [total, p] */
+    double   *weight;    /* [total] of the current draw */
+    uint32_t *classes;   /* [total, d] bins of the factors, where the kind has bins; NULL otherwise */
+    bool      stale;     /* the rows that fit have other weights than when `fitted` was made */
+    double   *fitted;    /* [fitted_count] what the measure wants to keep from draw to draw */
+    size_t    fitted_count;
+} mmcl__sample;
 
 /* Sums over rows, k and z the squared norms of centred codes and factors. */
 typedef struct mmcl__norms {
@@ -68,6 +84,8 @@ struct mmcl__metric {
     const mmcl__metric_kind   *kind;
     size_t                     n, k, d, p;
     double                     epsilon;    /* of the codes' type */
+    double                     share;      /* of the rows that are looked at */
+    bool                       discrete;   /* factors are classes */
     mmcl__joint                part[2];    /* without a holdout both are one */
     double                    *block;      /* everything below, and the parts */
     double                    *tile, *read, *weights;
@@ -79,6 +97,7 @@ struct mmcl__metric {
     mmcl__ranks                ranks;
     mmcl__counts               counts;
     mmcl__norms                norms;
+    mmcl__sample               sample;
 };
 
 /* Arguments are checked; buffers of `details` may be NULL. */
@@ -89,6 +108,8 @@ mmcl_status mmcl__metric_evaluate(mmcl_context *context, mmcl_metric_kind kind, 
 mmcl_status mmcl__metric_pass(mmcl__metric *m, mmcl__part part, uint32_t draw, void (*visit)(mmcl__metric *m, mmcl__part part, size_t n));
 /* A row's weight in a part, 0 outside of it. */
 double mmcl__metric_weight(const mmcl__metric *m, mmcl__part part, uint32_t draw, size_t row);
+/* How often a resample draws a row, whatever its part. */
+double mmcl__metric_redraw(const mmcl__metric *m, uint32_t draw, size_t row);
 
 /* Gathers the moments of a part. */
 mmcl_status mmcl__metric_moments(mmcl__metric *m, mmcl__part part, uint32_t draw);
@@ -106,6 +127,20 @@ void        mmcl__ranks_close(mmcl__metric *m);
 mmcl_status mmcl__counts_prepare(mmcl__metric *m);
 mmcl_status mmcl__counts_gather(mmcl__metric *m, mmcl__part part, uint32_t draw);
 void        mmcl__counts_close(mmcl__metric *m);
+
+/* The bins alone; the place of a value among those of its column. */
+mmcl_status mmcl__bins_prepare(mmcl__metric *m);
+void        mmcl__bins_close(mmcl__metric *m);
+size_t      mmcl__bin_of(const mmcl__metric *m, size_t column, double value);
+
+/* Rows in memory; with the classes of the factors. */
+mmcl_status mmcl__sample_prepare(mmcl__metric *m);
+mmcl_status mmcl__sample_prepare_classes(mmcl__metric *m);
+mmcl_status mmcl__dci_prepare(mmcl__metric *m);
+mmcl_status mmcl__sample_gather(mmcl__metric *m, mmcl__part part, uint32_t draw);
+/* Room for `fitted`, the first time. */
+mmcl_status mmcl__sample_keep(mmcl__metric *m, size_t count);
+void        mmcl__sample_close(mmcl__metric *m);
 
 mmcl_status mmcl__norms_gather(mmcl__metric *m, mmcl__part part, uint32_t draw);
 
@@ -126,6 +161,15 @@ mmcl_status mmcl__metric_mcc_weak(mmcl__metric *m, const mmcl_metric_details *de
 mmcl_status mmcl__metric_sap(mmcl__metric *m, const mmcl_metric_details *details, double *value);
 mmcl_status mmcl__metric_mig(mmcl__metric *m, const mmcl_metric_details *details, double *value);
 mmcl_status mmcl__metric_modularity(mmcl__metric *m, const mmcl_metric_details *details, double *value);
+
+mmcl_status mmcl__metric_disentanglement(mmcl__metric *m, const mmcl_metric_details *details, double *value);
+mmcl_status mmcl__metric_completeness(mmcl__metric *m, const mmcl_metric_details *details, double *value);
+mmcl_status mmcl__metric_informativeness(mmcl__metric *m, const mmcl_metric_details *details, double *value);
+mmcl_status mmcl__metric_explicitness(mmcl__metric *m, const mmcl_metric_details *details, double *value);
+mmcl_status mmcl__metric_factor_vae(mmcl__metric *m, const mmcl_metric_details *details, double *value);
+mmcl_status mmcl__metric_irs(mmcl__metric *m, const mmcl_metric_details *details, double *value);
+mmcl_status mmcl__metric_r2_kernel(mmcl__metric *m, const mmcl_metric_details *details, double *value);
+mmcl_status mmcl__metric_sap_discrete(mmcl__metric *m, const mmcl_metric_details *details, double *value);
 
 /* map [k, d]: coefficients of minimal norm of the regression of the factors on the codes, on the part that fits. */
 mmcl_status mmcl__metric_regress(mmcl__metric *m, size_t *rank);

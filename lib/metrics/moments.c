@@ -34,9 +34,16 @@ double mmcl__metric_weight(const mmcl__metric *m, mmcl__part part, uint32_t draw
     const mmcl_metric_options *o = m->options;
     if (o->holdout > 0 && (mmcl__philox_uniform(o->seed, row, 0, 1) < o->holdout) != (part == MMCL__EVALUATE))
         return 0;
+    if (m->share < 1 && !(mmcl__philox_uniform(o->seed, row, 0, 2) < m->share))
+        return 0;
+    return mmcl__metric_redraw(m, draw, row);
+}
+
+double mmcl__metric_redraw(const mmcl__metric *m, uint32_t draw, size_t row)
+{
     if (draw == 0)
         return 1;
-    double u = mmcl__philox_uniform(o->seed, row, draw, 1);
+    double u = mmcl__philox_uniform(m->options->seed, row, draw, 1);
     return (m->kind->flags & MMCL__DISTINCT_ROWS) != 0 ? u < 0.5 : poisson(u);
 }
 

@@ -1,7 +1,7 @@
 /* Spearman's correlation is Pearson's of the ranks: these take the place of the values before moments are gathered. */
 #include "metrics/metrics.h"
 
-#include <string.h>
+#include "core/sorted.h"
 
 #define FIRST ((uint32_t) 1 << 31)
 
@@ -11,25 +11,6 @@ static void visit_values(mmcl__metric *m, mmcl__part part, size_t n)
     for (size_t i = 0; i < n; i++, m->index[0]++)
         for (size_t j = 0; j < m->p; j++)
             m->ranks.rank[j * m->n + m->index[0]] = m->tile[i * m->p + j];
-}
-
-/* Stable merge of runs of doubling length; `spare` [n]. */
-static void sort(size_t n, const double *value, uint32_t *order, uint32_t *spare)
-{
-    uint32_t *from = order, *to = spare;
-    for (size_t i = 0; i < n; i++)
-        order[i] = (uint32_t) i;
-    for (size_t run = 1; run < n; run *= 2) {
-        for (size_t begin = 0; begin < n; begin += 2 * run) {
-            size_t middle = MMCL__MIN(begin + run, n), end = MMCL__MIN(begin + 2 * run, n), a = begin, b = middle;
-            for (size_t i = begin; i < end; i++)
-                to[i] = b >= end || (a < middle && value[from[a]] <= value[from[b]]) ? from[a++] : from[b++];
-        }
-        uint32_t *swap = from;
-        from = to, to = swap;
-    }
-    if (from != order)
-        memcpy(order, from, n * sizeof *order);
 }
 
 mmcl_status mmcl__ranks_prepare(mmcl__metric *m)
@@ -49,7 +30,7 @@ mmcl_status mmcl__ranks_prepare(mmcl__metric *m)
         uint32_t     *order = m->ranks.order + j * n;
         const double *value = m->ranks.rank + j * n;
         MMCL__TRY(mmcl__check_cancel(m->context));
-        sort(n, value, order, m->ranks.order + m->p * n);
+        mmcl__sorted_order(n, value, order, m->ranks.order + m->p * n);
         for (size_t i = n; i-- > 0;)
             if (i == 0 || value[order[i]] != value[order[i - 1]])
                 order[i] |= FIRST;

@@ -406,10 +406,13 @@ import json, sys
 m = json.load(open(sys.argv[1]))
 assert m["mcc"]["low"] <= m["mcc"]["value"] <= m["mcc"]["high"] and m["holdout"] == 0.5 and m["r2"]["rows"] < m["rows"] == m["mcc"]["rows"]
 END
-expect 0 metrics --codes codes.npy --factors codes.npy --resamples 3 --json -
+expect 0 metrics --codes codes.npy --factors codes.npy --resamples 3 --rows 100 --json -
 valid_json out
-expect 0 metrics --codes "$data:test_x" --factors "$data:test_y" --discrete --bins 10 --resamples 2
+expect 0 metrics --codes "$data:test_x" --factors "$data:test_y" --discrete --bins 10 --resamples 2 --rows 200
 grep -q '^modularity  *undefined: .*at least 2' out && grep -q '^mig  *0' out || fail "an undefined metric does not say why: $(cat out)"
+grep -q '^sap .*classes told right' out && grep -q '^informativeness  *0\.' out && grep -q '^r2_kernel  *[-0-9]' out ||
+    fail "metrics of classes: $(cat out)"
+refuse 1 "holdout: 0, expected a share" metrics --codes codes.npy --factors codes.npy --metric r2_kernel --in-sample
 refuse 1 "at least 2 for modularity" metrics --codes "$data:test_x" --factors "$data:test_y" --metric modularity
 refuse 1 "expected 800 as in codes" metrics --codes "$data:test_x" --factors "$data:val_x"
 refuse 1 "test_z" metrics --codes "$data:test_z" --factors "$data:val_x"

@@ -303,6 +303,20 @@ static mmcl_status run_head(fewshot_run *run, fewshot_row *row, const mmcl_fewsh
     return status;
 }
 
+/* Intervals and calibration on every test set, by a classifier of raw rows. */
+static mmcl_status evaluate(fewshot_row *row, const mmcl_fewshot_data *data, const mmcl_classifier *classifier)
+{
+    mmcl_status status = MMCL_OK;
+    row->evaluations   = memory_array(1 + data->domain_count, sizeof *row->evaluations);
+    for (size_t i = 0; i <= data->domain_count && status == MMCL_OK; i++) {
+        const mmcl_labelled *test = i == 0 ? &data->test : &data->domains[i - 1].rows;
+        row->evaluations[i].struct_size = sizeof row->evaluations[i];
+        if (test->features.rows > 0)
+            status = mmcl_classifier_evaluate(classifier, test, i == 0 ? NULL : data->domains[i - 1].mask, NULL, &row->evaluations[i]);
+    }
+    return status;
+}
+
 /* Fits the head, and `transform` with it unless it has been fitted. */
 static int run_fitted(work_state *w, fewshot_row *row, mmcl_transform *transform)
 {
@@ -314,7 +328,9 @@ static int run_fitted(work_state *w, fewshot_row *row, mmcl_transform *transform
     row->domains = memory_array(data->domain_count, sizeof *row->domains);
     borrow_data(data, row->shots, &borrowed);
     mmcl_status status = (probe ? run_probe : run_head)(run, row, &borrowed.data, transform, &classifier);
-    int         code   = status == MMCL_OK ? EXIT_OK : session_fail(run->session, status, data->path);
+    if (status == MMCL_OK && !probe)
+        status = evaluate(row, &borrowed.data, classifier);
+    int code = status == MMCL_OK ? EXIT_OK : session_fail(run->session, status, data->path);
     if (code == EXIT_OK) {
         row->steps = steps_of(transform);
         code       = keep_best(w, row, probe ? transform : NULL, classifier);
@@ -421,6 +437,8 @@ static void free_state(work_state *w)
     fewshot_run *run = &w->run;
     for (size_t i = 0; i < run->row_count; i++)
         free(run->rows[i].domains);
+    for (size_t i = 0; i < run->row_count; i++)
+        free(run->rows[i].evaluations);
     for (size_t i = 0; w->pools != NULL && i < run->data_count; i++)
         pool_view_free(&w->pools[i]);
     for (size_t i = 0; w->fits != NULL && i < run->data_count * run->spec_count; i++)

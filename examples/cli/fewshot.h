@@ -30,7 +30,8 @@ typedef struct fewshot_row {
     mmcl_adapt_info     head;  /* of the other methods */
     mmcl_fewshot_result result;
     double              val_accuracy;
-    double             *domains; /* [domain_count of the data set] */
+    double             *domains;     /* [domain_count of the data set] accuracies */
+    mmcl_evaluation    *evaluations; /* [1 + domain_count] of the test set and of the domains; NULL for FEWSHOT_PROBE */
     step_list           steps;
     bool                reused; /* the transform had been fitted for an earlier row, on the same pool */
 } fewshot_row;

@@ -126,7 +126,7 @@ void fewshot_print_group(const fewshot_run *run, const fewshot_row *rows, size_t
 {
     const dataset *data = &run->data[rows->data];
     char           chosen[96] = "", test[48];
-    double         seconds = 0;
+    double         seconds = 0, mean = 0;
     for (size_t i = 0; i < count; i++)
         seconds += rows[i].result.seconds;
     printf("%-*s %5llu  %-*s", name_width(run), data->name, (unsigned long long) rows->shots, spec_width(run), run->specs[rows->transform]);
@@ -143,7 +143,11 @@ void fewshot_print_group(const fewshot_run *run, const fewshot_row *rows, size_t
     for (size_t i = 0; i < data->domain_count; i++) {
         format_percent(test, sizeof test, summarise(rows, count, ACCURACY_DOMAIN, i), count);
         printf("  %s %s", data->domains[i].name, test);
+        for (size_t j = 0; j < count; j++)
+            mean += 100 * rows[j].domains[i] / (double) (count * data->domain_count);
     }
+    if (data->domain_count > 1)
+        printf("  mean %.2f", mean);
     printf("\n");
     fflush(stdout);
 }
@@ -175,6 +179,30 @@ static void write_head(const fewshot_row *row, json_writer *out)
     json_close(out);
 }
 
+/* "test_low" ... of the test set, "low_NAME" ... of a further one. */
+static void write_evaluation(const mmcl_evaluation *e, const char *domain, json_writer *out)
+{
+    const hyper all[] = {{"low", e->low}, {"high", e->high}, {"ece", e->calibration_error}, {"loss", e->loss}};
+    for (int i = 0; i < 4 && e->rows > 0; i++) {
+        char *key = domain != NULL ? memory_format("%s_%s", all[i].key, domain) : memory_format("test_%s", all[i].key);
+        json_real(out, key, all[i].value);
+        free(key);
+    }
+}
+
+static void write_evaluations(const fewshot_run *run, const fewshot_row *row, json_writer *out)
+{
+    const dataset *data = &run->data[row->data];
+    double         sum  = 0;
+    write_evaluation(&row->evaluations[0], NULL, out);
+    for (size_t i = 0; i < data->domain_count; i++) {
+        write_evaluation(&row->evaluations[1 + i], data->domains[i].name, out);
+        sum += row->domains[i];
+    }
+    if (data->domain_count > 0)
+        json_real(out, "accuracy_mean", sum / (double) data->domain_count);
+}
+
 static void write_key(const fewshot_run *run, const fewshot_row *row, json_writer *out)
 {
     json_text(out, "dataset", run->data[row->data].name);
@@ -203,6 +231,8 @@ static void write_row(const fewshot_run *run, const fewshot_row *row, json_write
         json_real(out, key, row->domains[i]);
         free(key);
     }
+    if (row->evaluations != NULL)
+        write_evaluations(run, row, out);
     json_real(out, "seconds", result->seconds);
     json_real(out, "transform_seconds", result->transform_seconds);
     json_flag(out, "transform_reused", row->reused);

@@ -145,6 +145,35 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_classifier_predict(const mmcl_classifier *c
 MMCL_API MMCL_CHECK mmcl_status mmcl_classifier_accuracy(const mmcl_classifier *classifier, const mmcl_labelled *test,
                                                          const uint8_t *mask, double *accuracy);
 
+/* All zero except struct_size gives the defaults. */
+typedef struct mmcl_evaluate_options {
+    size_t   struct_size;
+    double   confidence;  /* of the interval, below 1; 0: 0.95 */
+    double   temperature; /* that scores are divided by before the softmax; 0: 1 */
+    uint32_t bins;        /* of the calibration error; 0: 15 (Guo et al. 2017) */
+    uint32_t reserved;
+} mmcl_evaluate_options;
+
+typedef struct mmcl_evaluation {
+    size_t   struct_size;
+    uint64_t rows;
+    double   accuracy;          /* 0 to 1 */
+    double   low, high;         /* its interval (Wilson 1927) */
+    double   calibration_error; /* expected, 0 to 1: mean over rows of |accuracy - mean confidence| of their bin */
+    double   mean_confidence;   /* softmax probability of the answer */
+    double   loss;              /* mean -log probability of the label; infinity when the mask forbids one */
+} mmcl_evaluation;
+
+/*
+ * Accuracy, its interval and calibration on `test`. Probabilities are the softmax of the scores, over the classes that `mask` [classes] allows
+ * (NULL: all). Whether scores are log-probabilities is the head's affair: those of a nearest class mean are not.
+ * Thread class: exclusive. Allocates: 24 bytes a row, released again.
+ * Errors: MMCL_E_INVAL (no rows, a wrong number of columns, a label out of range, an empty mask, an option out of range), MMCL_E_NUMERIC,
+ * MMCL_E_CALLBACK, MMCL_E_ABI, MMCL_E_NOMEM.
+ */
+MMCL_API MMCL_CHECK mmcl_status mmcl_classifier_evaluate(const mmcl_classifier *classifier, const mmcl_labelled *test, const uint8_t *mask,
+                                                         const mmcl_evaluate_options *options, mmcl_evaluation *out);
+
 /* ---------------------------------------------------------------------------------------------------------- shots --- */
 
 /*

@@ -269,6 +269,42 @@ mmcl_status mmcl_classifier_accuracy(const mmcl_classifier *classifier, const mm
     return MMCL_OK;
 }
 
+static mmcl_status resolve_evaluate(mmcl_context *context, mmcl_evaluate_options *ours, const mmcl_evaluate_options *theirs)
+{
+    MMCL__TRY(mmcl__import(context, ours, sizeof *ours, MMCL__V1(mmcl_evaluate_options, reserved), theirs, "mmcl_evaluate_options"));
+    if (!(ours->confidence >= 0 && ours->confidence < 1))
+        return mmcl__fail(context, MMCL_E_INVAL, "confidence: %g, expected 0 to below 1", ours->confidence);
+    if (ours->temperature != 0 && !mmcl__positive(ours->temperature))
+        return mmcl__fail(context, MMCL_E_INVAL, "temperature: %g, expected a positive number, or 0 for 1", ours->temperature);
+    if (ours->bins > 65536)
+        return mmcl__fail(context, MMCL_E_INVAL, "bins: %u, expected at most 65536", ours->bins);
+    ours->confidence  = mmcl__or_default(ours->confidence, 0.95);
+    ours->temperature = mmcl__or_default(ours->temperature, 1);
+    ours->bins        = ours->bins != 0 ? ours->bins : 15;
+    return MMCL_OK;
+}
+
+mmcl_status mmcl_classifier_evaluate(const mmcl_classifier *classifier, const mmcl_labelled *test, const uint8_t *mask,
+                                     const mmcl_evaluate_options *options, mmcl_evaluation *out)
+{
+    if (classifier == NULL)
+        return MMCL_E_INVAL;
+    mmcl_context         *context = classifier->context;
+    mmcl_evaluate_options ours;
+    mmcl_evaluation       found = {.struct_size = sizeof found};
+    MMCL__TRY(resolve_evaluate(context, &ours, options));
+    if (out == NULL)
+        return mmcl__fail(context, MMCL_E_INVAL, "out: NULL");
+    MMCL__CHECK_INFO(context, out, mmcl_evaluation, loss);
+    MMCL__TRY(mmcl__check_labelled(context, test, "test", "test.features"));
+    MMCL__TRY(mmcl__check_width(context, &test->features, classifier->inputs, "test.features"));
+    MMCL__TRY(mmcl__labels_check(context, test, classifier->classes, "test"));
+    if (mask_is_empty(mask, classifier->classes))
+        return mmcl__fail(context, MMCL_E_INVAL, "mask: it holds no class");
+    MMCL__TRY(mmcl__evaluate(classifier, test, mask, &ours, &found));
+    return mmcl__export(context, out, &found, sizeof found, MMCL__V1(mmcl_evaluation, loss), "mmcl_evaluation");
+}
+
 /* ----------------------------------------------------------------------------------------------------------- shots --- */
 
 mmcl_status mmcl_shot_sampler_create(mmcl_shot_sampler **out, mmcl_context *context, uint64_t seed)

@@ -80,14 +80,39 @@ struct tile {
     size_t first, n;
     float  best[TILE_MOST];
     size_t answer[TILE_MOST];
+    double peak[TILE_MOST], sum[TILE_MOST]; /* largest score / temperature, and the sum of exp(score / temperature - peak) */
+    double own[TILE_MOST];                  /* the label's; -infinity: it is not among the mask's */
 };
+
+/* The sums of the softmax so far, over blocks taken in order. */
+static void update_softmax(const mmcl__wanted *wanted, struct tile *tile, size_t from, size_t count, const float *scores)
+{
+    for (size_t i = 0; i < tile->n; i++) {
+        size_t label = wanted->labels != NULL ? (size_t) wanted->labels[tile->first + i] : SIZE_MAX;
+        for (size_t k = 0; k < count; k++) {
+            double score = (double) scores[i * count + k] / wanted->temperature;
+            if (wanted->mask != NULL && !wanted->mask[from + k])
+                continue;
+            if (score > tile->peak[i]) {
+                tile->sum[i] *= exp(tile->peak[i] - score);
+                tile->peak[i] = score;
+            }
+            tile->sum[i] += exp(score - tile->peak[i]);
+            if (from + k == label)
+                tile->own[i] = score;
+        }
+    }
+}
 
 static void open_tile(const struct job *job, size_t index, struct tile *tile)
 {
     tile->first = index * job->tile;
     tile->n     = MMCL__MIN(job->tile, job->features->rows->rows - tile->first);
-    for (size_t i = 0; i < tile->n; i++)
+    for (size_t i = 0; i < tile->n; i++) {
         tile->answer[i] = SIZE_MAX;
+        tile->peak[i] = tile->own[i] = -INFINITY;
+        tile->sum[i]                 = 0;
+    }
 }
 
 static bool read_tile(struct job *job, const struct tile *tile, float *rows)
@@ -107,6 +132,8 @@ static void take_scores(const struct job *job, struct tile *tile, size_t from, s
         for (size_t i = 0; i < tile->n; i++)
             memcpy(wanted->scores + (tile->first + i) * wanted->stride + from, scores + i * count, count * sizeof *scores);
     update_best(wanted, tile->n, from, count, scores, tile->best, tile->answer);
+    if (wanted->confidence != NULL)
+        update_softmax(wanted, tile, from, count, scores);
 }
 
 static void close_tile(struct job *job, const struct tile *tile)
@@ -116,6 +143,10 @@ static void close_tile(struct job *job, const struct tile *tile)
     for (size_t i = 0; i < tile->n; i++) {
         if (wanted->classes != NULL)
             wanted->classes[tile->first + i] = (int64_t) tile->answer[i];
+        if (wanted->confidence != NULL)
+            wanted->confidence[tile->first + i] = 1 / tile->sum[i];
+        if (wanted->surprise != NULL)
+            wanted->surprise[tile->first + i] = log(tile->sum[i]) + tile->peak[i] - tile->own[i];
         correct += wanted->labels != NULL && wanted->labels[tile->first + i] == (int64_t) tile->answer[i];
     }
     atomic_fetch_add_explicit(&job->correct, correct, memory_order_relaxed);

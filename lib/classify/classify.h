@@ -24,6 +24,9 @@ typedef struct mmcl__wanted {
     float         *scores;  /* [rows, classes] */
     size_t         stride;  /* of scores */
     const int64_t *labels;  /* [rows], compared with the answers */
+    double        *confidence; /* [rows] softmax probability of the answer, of scores / temperature, among the classes of the mask */
+    double        *surprise;   /* [rows] -log of the same of the label's; needs labels and confidence */
+    double         temperature;
     size_t         correct; /* receives the number of equal ones */
     mmcl__place    bad;     /* receives the place of a NaN or infinity */
 } mmcl__wanted;
@@ -32,6 +35,10 @@ typedef struct mmcl__wanted {
 void mmcl__unit_rows_f32(size_t rows, size_t cols, float *x);
 
 mmcl_status mmcl__classify(const mmcl_classifier *classifier, const mmcl__features *features, mmcl__wanted *wanted);
+
+/* Everything but struct_size is filled in; `options` are resolved. Sets the message on error. Allocates 24 bytes a row, released again. */
+mmcl_status mmcl__evaluate(const mmcl_classifier *classifier, const mmcl_labelled *test, const uint8_t *mask, const mmcl_evaluate_options *options,
+                           mmcl_evaluation *out);
 
 /* Share of rows answered as labelled. Sets the message on error; `name` is the argument's. */
 mmcl_status mmcl__accuracy(mmcl_context *context, const mmcl_classifier *classifier, const mmcl__features *features,

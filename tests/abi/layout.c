@@ -549,5 +549,22 @@ AT(mmcl_fewshot_result, transform_rows, 48)
 AT(mmcl_fewshot_result, components, 56)
 AT(mmcl_fewshot_result, leaks, 64)
 AT(mmcl_fewshot_result, reserved, 68)
+
+LAYOUT(mmcl_evaluate_options, 32, reserved)
+AT(mmcl_evaluate_options, struct_size, 0)
+AT(mmcl_evaluate_options, confidence, 8)
+AT(mmcl_evaluate_options, temperature, 16)
+AT(mmcl_evaluate_options, bins, 24)
+AT(mmcl_evaluate_options, reserved, 28)
+
+LAYOUT(mmcl_evaluation, 64, loss)
+AT(mmcl_evaluation, struct_size, 0)
+AT(mmcl_evaluation, rows, 8)
+AT(mmcl_evaluation, accuracy, 16)
+AT(mmcl_evaluation, low, 24)
+AT(mmcl_evaluation, high, 32)
+AT(mmcl_evaluation, calibration_error, 40)
+AT(mmcl_evaluation, mean_confidence, 48)
+AT(mmcl_evaluation, loss, 56)
 #endif
 /* clang-format on */

@@ -452,6 +452,8 @@ rows = run["rows"]
 assert len(rows) == 2 * 2 * 2 * 2 and len(run["groups"]) == 8
 for row in rows:
     assert row["method"] in ("zeroshot", "ncm") and 0 < row["test_accuracy"] <= 1 and 0 < row["accuracy_shift"] <= 1 and row["leaks"] == []
+    assert row["test_low"] < row["test_accuracy"] < row["test_high"] and row["low_shift"] < row["accuracy_shift"] < row["high_shift"]
+    assert 0 <= row["test_ece"] <= 1 and 0 <= row["ece_shift"] <= 1 and row["accuracy_mean"] == row["accuracy_shift"]
 best = {(row["method"], row["transform"], row["shots"]): row["test_accuracy"] for row in rows}
 assert best["ncm", "whiten:32+normalize", 4] > best["ncm", "raw", 4] + 0.1
 assert best["zeroshot", "raw", 1] == best["zeroshot", "raw", 4] > 0.6

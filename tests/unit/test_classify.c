@@ -399,6 +399,100 @@ START_TEST(bad_input_is_named)
 }
 END_TEST
 
+/* Softmax of a row's scores among the mask's classes, done naively. */
+static void naive_softmax(const float *scores, const uint8_t *mask, double temperature, size_t label, size_t *answer, double *confidence, double *loss)
+{
+    double sum = 0;
+    *answer    = SIZE_MAX;
+    for (size_t k = 0; k < K; k++)
+        if (mask[k] && (*answer == SIZE_MAX || scores[k] > scores[*answer]))
+            *answer = k;
+    for (size_t k = 0; k < K; k++)
+        sum += mask[k] ? exp(((double) scores[k] - (double) scores[*answer]) / temperature) : 0;
+    *confidence = 1 / sum;
+    *loss       = log(sum) - ((double) scores[label] - (double) scores[*answer]) / temperature;
+}
+
+START_TEST(evaluation_equals_its_definition)
+{
+    enum { BINS = 7 };
+    static float                scores[M * K];
+    const uint8_t               mask[K] = {1, 1, 0, 1, 1, 1};
+    const mmcl_labelled         train = rows_of(x, y, N, D);
+    static float                kept_x[M * D];
+    static int64_t              kept_y[M];
+    size_t                      n = 0;
+    mmcl_logreg_info            info;
+    mmcl_classifier            *made    = fit(&train, 10, NULL, &info);
+    const mmcl_evaluate_options options = {.struct_size = sizeof options, .temperature = 2.5, .bins = BINS};
+    mmcl_evaluation             found   = {.struct_size = sizeof found};
+    for (size_t i = 0; i < M; i++)
+        if (mask[test_y[i]]) {
+            memcpy(kept_x + n * D, test_x + i * D, D * sizeof *x);
+            kept_y[n++] = test_y[i];
+        }
+    const mmcl_labelled test = rows_of(kept_x, kept_y, n, D);
+    OK(mmcl_classifier_scores(made, &test.features, scores, 0));
+    OK(mmcl_classifier_evaluate(made, &test, mask, &options, &found));
+    double right = 0, losses = 0, confidences = 0, in_bin[BINS] = {0}, gap[BINS] = {0}, error = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t answer, bin = 0;
+        double confidence, loss;
+        naive_softmax(scores + i * K, mask, 2.5, (size_t) kept_y[i], &answer, &confidence, &loss);
+        while (bin + 1 < BINS && confidence > (double) (bin + 1) / BINS)
+            bin++;
+        in_bin[bin]++;
+        gap[bin] += (answer == (size_t) kept_y[i]) - confidence;
+        right += answer == (size_t) kept_y[i], losses += loss, confidences += confidence;
+    }
+    for (size_t b = 0; b < BINS; b++)
+        error += in_bin[b] > 0 ? in_bin[b] / (double) n * fabs(gap[b] / in_bin[b]) : 0;
+    ck_assert_uint_eq(found.rows, n);
+    ck_assert_double_eq_tol(found.accuracy, right / (double) n, 1e-12);
+    ck_assert_double_eq_tol(found.loss, losses / (double) n, 1e-9);
+    ck_assert_double_eq_tol(found.mean_confidence, confidences / (double) n, 1e-9);
+    ck_assert_double_eq_tol(found.calibration_error, error, 1e-9);
+    ck_assert_double_gt(error, 0.01);
+    OK(mmcl_classifier_evaluate(made, &train, mask, NULL, &found)); /* labels that the mask forbids */
+    ck_assert(isinf(found.loss));
+    mmcl_classifier_destroy(made);
+}
+END_TEST
+
+/* Wilson 1927: 10 of 40 at 95 %: 0.1419 to 0.4019; 40 of 40: 0.9124 to 1 (both by the closed form). */
+START_TEST(intervals_equal_the_closed_form)
+{
+    const double     weights[2] = {1, -1};
+    float            rows[40];
+    int64_t          labels[40];
+    mmcl_classifier *sign;
+    mmcl_evaluation  found = {.struct_size = sizeof found};
+    OK(mmcl_classifier_create_linear(&sign, context, 2, 1, weights, NULL));
+    for (int right = 10; right <= 40; right += 30) {
+        for (int i = 0; i < 40; i++) {
+            rows[i]   = 1;
+            labels[i] = i < right ? 0 : 1;
+        }
+        const mmcl_labelled test = rows_of(rows, labels, 40, 1);
+        OK(mmcl_classifier_evaluate(sign, &test, NULL, NULL, &found));
+        ck_assert_double_eq_tol(found.low, right == 10 ? 0.1419 : 0.9124, 1e-4);
+        ck_assert_double_eq_tol(found.high, right == 10 ? 0.4019 : 1, 1e-4);
+        ck_assert_double_eq_tol(found.calibration_error, fabs(right / 40.0 - 1 / (1 + exp(-2))), 1e-6); /* one bin holds all */
+    }
+    const mmcl_labelled               test    = rows_of(rows, labels, 40, 1), none = rows_of(rows, labels, 0, 1);
+    const mmcl_evaluate_options       hot     = {.struct_size = sizeof hot, .temperature = -1};
+    const uint8_t                     empty[2] = {0, 0};
+    ck_assert_int_eq(mmcl_classifier_evaluate(sign, &test, NULL, &hot, &found), MMCL_E_INVAL);
+    ck_assert_msg(strstr(mmcl_context_message(context), "temperature: -1") != NULL, "%s", mmcl_context_message(context));
+    ck_assert_int_eq(mmcl_classifier_evaluate(sign, &none, NULL, NULL, &found), MMCL_E_INVAL);
+    ck_assert_int_eq(mmcl_classifier_evaluate(sign, &test, empty, NULL, &found), MMCL_E_INVAL);
+    rows[7] = NAN;
+    ck_assert_int_eq(mmcl_classifier_evaluate(sign, &test, NULL, NULL, &found), MMCL_E_NUMERIC);
+    ck_assert_msg(strstr(mmcl_context_message(context), "row 7, column 0") != NULL, "%s", mmcl_context_message(context));
+    mmcl_classifier_destroy(sign);
+}
+END_TEST
+
 START_TEST(masks_and_ties)
 {
     const double     w[3] = {1, 1, 2};
@@ -432,6 +526,8 @@ int main(void)
     tcase_add_test(tcase, search_and_threads);
     tcase_add_test(tcase, shots_equal_numpy);
     tcase_add_test(tcase, bad_input_is_named);
+    tcase_add_test(tcase, evaluation_equals_its_definition);
+    tcase_add_test(tcase, intervals_equal_the_closed_form);
     tcase_add_test(tcase, masks_and_ties);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -1,5 +1,6 @@
 /* The drawing of `mmcl identify`: scores over steps, and |correlation| of representations and latents before and after. */
 #include "identify.h"
+#include "svg.h"
 
 #include <math.h>
 
@@ -9,11 +10,6 @@
 #define SIDE   240.0
 
 static const char *const colours[] = {"#0072B2", "#D55E00"};
-
-static void put_text(FILE *file, double x, double y, const char *attributes, const char *text)
-{
-    fprintf(file, "<text x=\"%.1f\" y=\"%.1f\"%s>%s</text>\n", x, y, attributes, text);
-}
 
 /* One line: points of (share of the steps, score from 0 to 1). */
 static void put_curve(FILE *file, double left, double width, const identify_run *run, int which)
@@ -32,19 +28,19 @@ static void put_curves(FILE *file, const identify_run *runs, size_t count)
 {
     const double left = 60, width = 300;
     char         text[32];
-    put_text(file, left + width / 2, TOP - 12, " text-anchor=\"middle\" font-weight=\"bold\"", "R2 and MCC, mean of both sides, %");
+    svg_write_text(file, left + width / 2, TOP - 12, " text-anchor=\"middle\" font-weight=\"bold\"", "R2 and MCC, mean of both sides, %");
     for (int i = 0; i <= 5; i++) {
         double y = TOP + SIDE * (1 - i / 5.0);
         fprintf(file, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"#ddd\"/>\n", left, y, left + width, y);
         snprintf(text, sizeof text, "%d", 20 * i);
-        put_text(file, left - 8, y + 4, " text-anchor=\"end\"", text);
+        svg_write_text(file, left - 8, y + 4, " text-anchor=\"end\"", text);
     }
     fprintf(file, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"none\" stroke=\"#666\"/>\n", left, TOP, width, SIDE);
     for (int i = 0; i <= 4 && count > 0; i++) {
         snprintf(text, sizeof text, "%.0f", (double) runs[0].steps * i / 4);
-        put_text(file, left + width * i / 4, TOP + SIDE + 18, " text-anchor=\"middle\"", text);
+        svg_write_text(file, left + width * i / 4, TOP + SIDE + 18, " text-anchor=\"middle\"", text);
     }
-    put_text(file, left + width / 2, TOP + SIDE + 38, " text-anchor=\"middle\"", "steps");
+    svg_write_text(file, left + width / 2, TOP + SIDE + 38, " text-anchor=\"middle\"", "steps");
     for (size_t i = 0; i < count; i++)
         for (int which = 0; which < 2; which++)
             put_curve(file, left, width, &runs[i], which);
@@ -52,45 +48,26 @@ static void put_curves(FILE *file, const identify_run *runs, size_t count)
         double y = TOP + SIDE - 40 + 18 * which;
         fprintf(file, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" stroke-width=\"2\"%s/>\n", left + width - 90, y,
                 left + width - 60, y, colours[which], which == 1 ? " stroke-dasharray=\"5 3\"" : "");
-        put_text(file, left + width - 52, y + 4, "", which == 0 ? "R2" : "MCC");
+        svg_write_text(file, left + width - 52, y + 4, "", which == 0 ? "R2" : "MCC");
     }
 }
 
-/* Darker is larger; the number stands in each field where there is room. */
-static void put_matrix(FILE *file, double left, const char *title, size_t n, const double *matrix)
+static void put_matrix(FILE *file, double left, const char *title, size_t n, const double *values)
 {
-    double cell = SIDE / (double) n;
-    put_text(file, left + SIDE / 2, TOP - 12, " text-anchor=\"middle\" font-weight=\"bold\"", title);
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < n; j++) {
-            double value = fmin(fmax(matrix[i * n + j], 0), 1);
-            int    shade = (int) (255 - 200 * value);
-            fprintf(file, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.2f\" height=\"%.2f\" fill=\"rgb(%d,%d,%d)\"><title>%.3f</title></rect>\n",
-                    left + (double) j * cell, TOP + (double) i * cell, cell, cell, (int) (255 - 255 * value), shade, 255 - (int) (77 * value), value);
-            if (n <= 12)
-                fprintf(file, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"9\" text-anchor=\"middle\" fill=\"%s\">%.0f</text>\n",
-                        left + ((double) j + 0.5) * cell, TOP + ((double) i + 0.5) * cell + 3, value > 0.6 ? "white" : "#555", 100 * value);
-        }
-    fprintf(file, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"none\" stroke=\"#666\"/>\n", left, TOP, SIDE, SIDE);
-    put_text(file, left + SIDE / 2, TOP + SIDE + 18, " text-anchor=\"middle\"", "latent of z_x");
-    fprintf(file, "<g transform=\"rotate(-90 %.1f %.1f)\">", left - 8, TOP + SIDE / 2);
-    put_text(file, left - 8, TOP + SIDE / 2, " text-anchor=\"middle\"", "output of f_x");
-    fputs("</g>\n", file);
+    svg_write_matrix(file, &(svg_matrix){.values = values, .rows = n, .cols = n, .left = left, .top = TOP, .width = SIDE, .height = SIDE,
+                                         .title = title, .row_label = "output of f_x", .col_label = "latent of z_x"});
 }
 
 void identify_write_plot(FILE *file, const identify_case *work, const identify_run *runs, size_t count)
 {
     size_t n = work->model.latent;
-    fprintf(file,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" "
-            "font-size=\"12\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
-            WIDTH, HEIGHT, WIDTH, HEIGHT);
+    svg_open(file, WIDTH, HEIGHT);
     char title[256];
     snprintf(title, sizeof title, "Identifying the latents: %s, %zu seed%s", work->name, count, count == 1 ? "" : "s");
-    put_text(file, WIDTH / 2, 24, " text-anchor=\"middle\" font-size=\"15\"", title);
+    svg_write_text(file, WIDTH / 2, 24, " text-anchor=\"middle\" font-size=\"15\"", title);
     put_curves(file, runs, count);
     if (work->model.space == MMCL_SPACE_SPHERE)
-        put_text(file, WIDTH - 20, HEIGHT - 14, " text-anchor=\"end\" fill=\"#555\"",
+        svg_write_text(file, WIDTH - 20, HEIGHT - 14, " text-anchor=\"end\" fill=\"#555\"",
                  "On a sphere latents come back up to a rotation: R2 is the score, and outputs need not match latents one to one.");
     if (count > 0) {
         put_matrix(file, 430, "|correlation| x 100, before training", n, runs[0].before);

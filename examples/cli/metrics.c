@@ -3,6 +3,7 @@
 #include "output.h"
 #include "rows.h"
 #include "session.h"
+#include "svg.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 
 typedef struct settings {
     common_settings common;
-    const char     *codes, *factors;
+    const char     *codes, *factors, *plot;
     text_list       metrics;
     uint64_t        resamples, bins, rows;
     double          confidence, holdout;
@@ -35,6 +36,7 @@ static const cli_option options[] = {
     {"discrete", OPTION_FLAG, offsetof(settings, discrete), NULL, "factors are whole numbers that name classes: those, the DCI ones, sap", NULL, 0, 0},
     {"rows", OPTION_COUNT, offsetof(settings, rows), "N", "that metrics from disentanglement on look at, at most (10,000; factor_vae\n"
      "                               and irs 100,000; r2_kernel 2000)", NULL, 64, 1000000000},
+    {"plot", OPTION_TEXT, offsetof(settings, plot), "F.svg", "draw |correlation| of codes and factors, codes in the order of the best match", NULL, 0, 0},
     {0},
 };
 
@@ -231,10 +233,70 @@ static void print_table(const run *r)
     }
 }
 
-static int work(run *r, text_output *json)
+/* ------------------------------------------------------------------------------------------------------------ plot --- */
+
+#define MOST_DRAWN 512 /* codes or factors */
+
+/* The code of each factor first, then those that no factor took. */
+static void order_codes(const uint64_t *match, size_t codes, size_t factors, size_t *order)
+{
+    bool  *taken = memory_array(codes, sizeof *taken);
+    size_t count = 0;
+    for (size_t j = 0; j < factors; j++)
+        if (match[j] < codes) {
+            order[count++]  = (size_t) match[j];
+            taken[match[j]] = true;
+        }
+    for (size_t i = 0; i < codes; i++)
+        if (!taken[i])
+            order[count++] = i;
+    free(taken);
+}
+
+static void draw(FILE *file, const run *r, const double *correlation, const size_t *order, double mcc)
+{
+    size_t  k = r->codes.view.cols, d = r->factors.view.cols;
+    double *shown = memory_array(k * d, sizeof *shown), side = 24 * (double) (k > d ? k : d), scale = side > 640 ? 640 / side : side < 240 ? 240 / side : 1;
+    double  width = 24 * scale * (double) d, height = 24 * scale * (double) k;
+    char    title[64];
+    for (size_t i = 0; i < k * d; i++)
+        shown[i] = fabs(correlation[order[i / d] * d + i % d]);
+    snprintf(title, sizeof title, "|correlation| x 100, MCC %.3f", mcc);
+    svg_open(file, width + 120, height + 110);
+    svg_write_matrix(file, &(svg_matrix){.values = shown, .rows = k, .cols = d, .left = 60, .top = 50, .width = width, .height = height, .title = title,
+                                         .row_label = "code, in the order of the match", .col_label = "factor"});
+    fputs("</svg>\n", file);
+    free(shown);
+}
+
+static int plot_correlations(run *r, text_output *plot)
+{
+    size_t k = r->codes.view.cols, d = r->factors.view.cols;
+    if (plot->file == NULL)
+        return EXIT_OK;
+    if (k > MOST_DRAWN || d > MOST_DRAWN)
+        return terminal_fail(EXIT_ERROR, "--plot: %zu codes and %zu factors; it draws at most %d of each", k, d, MOST_DRAWN);
+    double                   *correlation = memory_array(k * d, sizeof *correlation);
+    uint64_t                 *match       = memory_array(d, sizeof *match);
+    size_t                   *order       = memory_array(k, sizeof *order);
+    const mmcl_metric_details details     = {.struct_size = sizeof details, .matrix = correlation, .assignment = match};
+    mmcl_metric_result        result      = {.struct_size = sizeof result};
+    mmcl_status status = mmcl_metric_evaluate(r->session->context, MMCL_METRIC_MCC, &r->codes.view, &r->factors.view, NULL, &result, &details);
+    if (status == MMCL_OK) {
+        order_codes(match, k, d, order);
+        draw(plot->file, r, correlation, order, result.value);
+    }
+    free(order);
+    free(match);
+    free(correlation);
+    return status == MMCL_OK ? output_commit(plot) : session_fail(r->session, status, "--plot");
+}
+
+static int work(run *r, text_output *json, text_output *plot)
 {
     TRY(choose(r));
     TRY(output_open(json, "json", r->settings->common.json));
+    TRY(output_open(plot, "plot", r->settings->plot));
     TRY(features_open(r->session, r->settings->codes, &r->codes));
     TRY(open_factors(r));
     double begin = session_seconds();
@@ -244,6 +306,7 @@ static int work(run *r, text_output *json)
     terminal_flush_notes();
     if (json->file != stdout)
         print_table(r);
+    TRY(plot_correlations(r, plot));
     return output_json(json, write_json, r);
 }
 
@@ -256,12 +319,15 @@ static int run_metrics(cli_session *session, const void *given, const text_list 
     if (s->holdout >= 1 || s->confidence >= 1)
         return terminal_fail(EXIT_USAGE, "%s: %g, expected below 1", s->holdout >= 1 ? "--holdout" : "--confidence",
                              s->holdout >= 1 ? s->holdout : s->confidence);
+    if (s->common.json != NULL && s->plot != NULL && strcmp(s->common.json, s->plot) == 0)
+        return terminal_fail(EXIT_USAGE, "two outputs have the same name: %s", s->plot);
     if (s->holdout > 0 && s->in_sample)
         return terminal_fail(EXIT_USAGE, "--holdout and --in-sample exclude each other");
     run         r    = {.session = session, .settings = s};
-    text_output json = {0};
-    int         code = work(&r, &json);
+    text_output json = {0}, plot = {0};
+    int         code = work(&r, &json, &plot);
     output_discard(&json);
+    output_discard(&plot);
     features_close(&r.factors);
     free(r.whole);
     features_close(&r.codes);
@@ -271,7 +337,7 @@ static int run_metrics(cli_session *session, const void *given, const text_list 
 const cli_command metrics_command = {
     .name     = "metrics",
     .summary  = "how well codes tell the factors behind the data, with intervals",
-    .synopsis = "--codes A --factors A [--metric NAME[,NAME...]] [--resamples N] [--json FILE]",
+    .synopsis = "--codes A --factors A [--metric NAME[,NAME...]] [--resamples N] [--plot F.svg] [--json FILE]",
     .text     = "Codes are what an encoder or a transform gives, factors what is known of the same samples, row by row. Without --metric all are\n"
                 "measured: r2 mcc mcc_spearman mcc_weak cca svcca cka cka_debiased procrustes orthogonality_defect permutation_defect mig\n"
                 "modularity sap disentanglement completeness informativeness explicitness factor_vae irs r2_kernel; one that these\n"

@@ -41,7 +41,7 @@ static void put_text(FILE *file, const char *text)
     }
 }
 
-static void put_label(FILE *file, double x, double y, const char *attributes, const char *text)
+void svg_write_text(FILE *file, double x, double y, const char *attributes, const char *text)
 {
     fprintf(file, "<text x=\"%.1f\" y=\"%.1f\"%s>", x, y, attributes);
     put_text(file, text);
@@ -100,7 +100,7 @@ static void put_x_tick(FILE *file, const axes *a, double x)
 {
     char text[32];
     snprintf(text, sizeof text, "%g", x);
-    put_label(file, x_at(a, x), a->top + PANEL_HEIGHT + 18, " text-anchor=\"middle\"", text);
+    svg_write_text(file, x_at(a, x), a->top + PANEL_HEIGHT + 18, " text-anchor=\"middle\"", text);
 }
 
 /* A tick for each x that occurs in a panel: the first line has all of them. */
@@ -113,17 +113,17 @@ static void put_axes(FILE *file, const axes *a, const svg_plot *plot, const plot
         snprintf(text, sizeof text, "%.*f", digits, 100 * y);
         fprintf(file, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"#ddd\"/>\n", a->left, y_at(a, y),
                 a->left + PANEL_WIDTH, y_at(a, y));
-        put_label(file, a->left - 8, y_at(a, y) + 4, " text-anchor=\"end\"", text);
+        svg_write_text(file, a->left - 8, y_at(a, y) + 4, " text-anchor=\"end\"", text);
     }
     fprintf(file, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"none\" stroke=\"#666\"/>\n", a->left, a->top,
             PANEL_WIDTH, PANEL_HEIGHT);
     for (size_t j = 0; plot->line_count > 0 && j < panel->lines[0].count; j++)
         put_x_tick(file, a, panel->lines[0].points[j].x);
-    put_label(file, a->left + PANEL_WIDTH / 2, a->top - 10, " text-anchor=\"middle\" font-weight=\"bold\"", panel->title);
-    put_label(file, a->left + PANEL_WIDTH / 2, a->top + PANEL_HEIGHT + 40, " text-anchor=\"middle\"", plot->x_label);
+    svg_write_text(file, a->left + PANEL_WIDTH / 2, a->top - 10, " text-anchor=\"middle\" font-weight=\"bold\"", panel->title);
+    svg_write_text(file, a->left + PANEL_WIDTH / 2, a->top + PANEL_HEIGHT + 40, " text-anchor=\"middle\"", plot->x_label);
     double middle = a->top + PANEL_HEIGHT / 2;
     fprintf(file, "<g transform=\"rotate(-90 %.1f %.1f)\">", a->left - 44, middle);
-    put_label(file, a->left - 44, middle, " text-anchor=\"middle\"", plot->y_label);
+    svg_write_text(file, a->left - 44, middle, " text-anchor=\"middle\"", plot->y_label);
     fputs("</g>\n", file);
 }
 
@@ -178,7 +178,7 @@ static void put_legend(FILE *file, const svg_plot *plot, double top, size_t colu
                 x, y, x + 32, y, colours[i % COLOURS], dashes[i % DASHES]);
         put_marker(file, i, x + 16, y);
         fputs("/>\n", file);
-        put_label(file, x + 40, y + 4, "", plot->names[i]);
+        svg_write_text(file, x + 40, y + 4, "", plot->names[i]);
     }
 }
 
@@ -196,7 +196,7 @@ void svg_write(FILE *file, const svg_plot *plot)
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\" "
             "font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
             width, height, width, height);
-    put_label(file, width / 2, 28, " text-anchor=\"middle\" font-size=\"16\"", plot->title);
+    svg_write_text(file, width / 2, 28, " text-anchor=\"middle\" font-size=\"16\"", plot->title);
     for (size_t i = 0; i < plot->panel_count; i++) {
         axes a = {.left = LEFT + cell_width * (double) (i % columns), .top = HEADING + ABOVE + cell_height * (double) (i / columns)};
         fit_axes(&a, plot, &plot->panels[i]);
@@ -206,4 +206,38 @@ void svg_write(FILE *file, const svg_plot *plot)
     }
     put_legend(file, plot, legend, per_line);
     fputs("</svg>\n", file);
+}
+
+/* --------------------------------------------------------------------------------------------------------- matrices --- */
+
+#define ROOM 20.0 /* that a field needs for a number */
+
+void svg_open(FILE *file, double width, double height)
+{
+    fprintf(file,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\" font-family=\"sans-serif\" "
+            "font-size=\"12\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
+            width, height, width, height);
+}
+
+void svg_write_matrix(FILE *file, const svg_matrix *m)
+{
+    double wide = m->width / (double) m->cols, high = m->height / (double) m->rows, middle = m->top + m->height / 2;
+    svg_write_text(file, m->left + m->width / 2, m->top - 12, " text-anchor=\"middle\" font-weight=\"bold\"", m->title);
+    for (size_t i = 0; i < m->rows; i++)
+        for (size_t j = 0; j < m->cols; j++) {
+            double value = fmin(fmax(m->values[i * m->cols + j], 0), 1);
+            fprintf(file, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.2f\" height=\"%.2f\" fill=\"rgb(%d,%d,%d)\"><title>%.3f</title></rect>\n",
+                    m->left + (double) j * wide, m->top + (double) i * high, wide, high, (int) (255 - 255 * value), (int) (255 - 200 * value),
+                    255 - (int) (77 * value), value);
+            if (wide >= ROOM && high >= ROOM)
+                fprintf(file, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"9\" text-anchor=\"middle\" fill=\"%s\">%.0f</text>\n",
+                        m->left + ((double) j + 0.5) * wide, m->top + ((double) i + 0.5) * high + 3, value > 0.6 ? "white" : "#555", 100 * value);
+        }
+    fprintf(file, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"none\" stroke=\"#666\"/>\n", m->left, m->top, m->width,
+            m->height);
+    svg_write_text(file, m->left + m->width / 2, m->top + m->height + 18, " text-anchor=\"middle\"", m->col_label);
+    fprintf(file, "<g transform=\"rotate(-90 %.1f %.1f)\">", m->left - 8, middle);
+    svg_write_text(file, m->left - 8, middle, " text-anchor=\"middle\"", m->row_label);
+    fputs("</g>\n", file);
 }

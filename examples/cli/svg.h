@@ -32,4 +32,21 @@ typedef struct svg_plot {
 /* Writes the drawing: x on a logarithmic axis with a tick at each value that occurs, y in percent. */
 void svg_write(FILE *file, const svg_plot *plot);
 
+/* A matrix of values from 0 to 1 as shaded fields, within a drawing of the caller's. */
+typedef struct svg_matrix {
+    const double *values; /* [rows, cols] */
+    size_t        rows, cols;
+    double        left, top, width, height;
+    const char   *title, *row_label, *col_label;
+} svg_matrix;
+
+/* Darker is larger; 100 times the value stands in each field where there is room. */
+void svg_write_matrix(FILE *file, const svg_matrix *matrix);
+
+/* A line of text; `attributes` begin with a space or are empty. */
+void svg_write_text(FILE *file, double x, double y, const char *attributes, const char *text);
+
+/* Opens a drawing on white; "</svg>" ends it. */
+void svg_open(FILE *file, double width, double height);
+
 #endif

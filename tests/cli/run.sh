@@ -419,6 +419,9 @@ refuse 1 "test_z" metrics --codes "$data:test_z" --factors "$data:val_x"
 refuse 2 "did you mean mcc?" metrics --codes codes.npy --factors codes.npy --metric r2,mc
 refuse 2 "--factors A is needed" metrics --codes codes.npy
 refuse 2 "expected below 1" metrics --codes codes.npy --factors codes.npy --holdout 1
+expect 0 metrics --codes codes.npy --factors codes.npy --metric mcc --resamples 2 --plot matrix.svg
+grep -q 'MCC 1.000' matrix.svg && grep -q '</svg>' matrix.svg || fail "metrics --plot: $(head -c 300 matrix.svg)"
+refuse 2 "same name" metrics --codes codes.npy --factors codes.npy --json a --plot a
 refuse 2 "exclude each other" metrics --codes codes.npy --factors codes.npy --holdout 0.3 --in-sample
 
 # ------------------------------------------------------------------------------------------------ analyse

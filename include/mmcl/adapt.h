@@ -80,7 +80,7 @@ typedef struct mmcl_adapt_options {
     double   weight_decay;   /* 0: the method's */
     double   logit_scale;    /* that cosines to the text are multiplied with; 0: 100 */
     double   c;              /* of the probes */
-    double   alpha;          /* share of the cache */
+    double   alpha;          /* share of the cache; of CLAP's penalty (0: 100) */
     double   beta;           /* sharpness of the cache's affinity */
     double   gamma;          /* CCA: visual attention; APE: sharpness of the cache's values */
     double   eta;            /* CCA: textual attention */

@@ -19,19 +19,19 @@ static const mmcl__head heads[] = {
     [MMCL_METHOD_PROBE_L1]     = {NULL, false, true, false, true},
     [MMCL_METHOD_PROBE_EN]     = {NULL, false, true, false, true},
     [MMCL_METHOD_PROBE_ARD]    = {NULL, false, true, false, true},
-    [MMCL_METHOD_PROBE_ZS]     = {NULL, true, true, true, true},
-    [MMCL_METHOD_CLAP]         = {NULL, true, true, true, true},
-    [MMCL_METHOD_LPP]          = {NULL, true, true, true, true},
+    [MMCL_METHOD_PROBE_ZS]     = {mmcl__head_probe_zs, true, true, true, true},
+    [MMCL_METHOD_CLAP]         = {mmcl__head_clap, true, true, true, true},
+    [MMCL_METHOD_LPP]          = {mmcl__head_lpp, true, true, true, true},
     [MMCL_METHOD_TIP]          = {NULL, true, false, false, true},
     [MMCL_METHOD_TIP_F]        = {NULL, true, false, false, true},
     [MMCL_METHOD_APE]          = {NULL, true, false, true, true},
     [MMCL_METHOD_APE_T]        = {NULL, true, false, true, true},
     [MMCL_METHOD_CLIP_ADAPTER] = {NULL, true, true, true, true},
-    [MMCL_METHOD_TASKRES]      = {NULL, true, true, true, true},
+    [MMCL_METHOD_TASKRES]      = {mmcl__head_taskres, true, true, true, true},
     [MMCL_METHOD_CCA]          = {NULL, true, false, false, true},
     [MMCL_METHOD_CCA_FT]       = {NULL, true, false, false, true},
     [MMCL_METHOD_CROSSMODAL]   = {NULL, true, true, true, true},
-    [MMCL_METHOD_WISE_FT]      = {NULL, true, true, true, true},
+    [MMCL_METHOD_WISE_FT]      = {mmcl__head_wise_ft, true, true, true, true},
 };
 
 const mmcl__head *mmcl__head_of(mmcl_method method)
@@ -307,5 +307,16 @@ mmcl_status mmcl__adapt_linear(const mmcl__adapt *adapt, const double *weights, 
         *out = made;
     else
         mmcl__classifier_destroy(made);
+    return status;
+}
+
+mmcl_status mmcl__adapt_judge(const mmcl__adapt *adapt, const double *weights, const double *intercepts, double *accuracy)
+{
+    const mmcl_matrix rows     = {.data = adapt->val.x, .rows = adapt->val.rows, .cols = adapt->val.cols};
+    mmcl__features    features = mmcl__features_of(&rows);
+    mmcl_classifier  *judged;
+    MMCL__TRY(mmcl__classifier_create(&judged, adapt->context, adapt->classes, adapt->cols, weights, intercepts));
+    mmcl_status status = mmcl__accuracy(adapt->context, judged, &features, adapt->data->val.labels, NULL, "val.features", accuracy);
+    mmcl__classifier_destroy(judged);
     return status;
 }

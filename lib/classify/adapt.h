@@ -45,8 +45,16 @@ mmcl_status mmcl__adapt_fit(mmcl_classifier **out, mmcl_context *context, mmcl_m
 /* A linear head on what the head sees, in front of which the scaling and the transform go that `adapt` was opened with. */
 mmcl_status mmcl__adapt_linear(const mmcl__adapt *adapt, const double *weights, const double *intercepts, mmcl_classifier **out);
 
+/* Share of val rows, as the head sees them, that linear weights answer right. */
+mmcl_status mmcl__adapt_judge(const mmcl__adapt *adapt, const double *weights, const double *intercepts, double *accuracy);
+
 /* Each head. */
 mmcl_status mmcl__head_zeroshot(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_ncm(mmcl__adapt *adapt, mmcl_classifier **out);
+mmcl_status mmcl__head_probe_zs(mmcl__adapt *adapt, mmcl_classifier **out);
+mmcl_status mmcl__head_clap(mmcl__adapt *adapt, mmcl_classifier **out);
+mmcl_status mmcl__head_lpp(mmcl__adapt *adapt, mmcl_classifier **out);
+mmcl_status mmcl__head_taskres(mmcl__adapt *adapt, mmcl_classifier **out);
+mmcl_status mmcl__head_wise_ft(mmcl__adapt *adapt, mmcl_classifier **out);
 
 #endif

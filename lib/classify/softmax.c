@@ -36,6 +36,14 @@ static size_t scratch_size(const mmcl__softmax *softmax)
     return 2 * wide * softmax->classes + softmax->classes + (softmax->stored == MMCL_PRECISION_F32 ? wide * softmax->inputs : 0);
 }
 
+/* The partition of the rows, of which no smaller number of rows has more lanes. */
+static mmcl__lanes lanes_of(const mmcl__softmax *softmax, size_t rows)
+{
+    mmcl__lanes lanes = mmcl__lanes_of(rows, mmcl__softmax_size(softmax) * (sizeof(double) + sizeof(float)));
+    lanes.count       = MMCL__MIN(lanes.count, (rows + LANE_LEAST - 1) / LANE_LEAST);
+    return lanes;
+}
+
 static bool allocate(mmcl__softmax *softmax)
 {
     mmcl_context *context = softmax->context;
@@ -46,8 +54,8 @@ static bool allocate(mmcl__softmax *softmax)
     softmax->parts   = mmcl__alloc(context, lanes * weights_of(softmax), sizeof *softmax->parts);
     softmax->totals  = mmcl__alloc(context, lanes * 2, sizeof *softmax->totals);
     softmax->squares = mmcl__alloc(context, chunks_of(softmax), sizeof *softmax->squares);
-    softmax->losses  = mmcl__alloc(context, softmax->rows, sizeof *softmax->losses);
-    softmax->normalisers = mmcl__alloc(context, softmax->rows, sizeof *softmax->normalisers);
+    softmax->losses  = mmcl__alloc(context, softmax->capacity, sizeof *softmax->losses);
+    softmax->normalisers = mmcl__alloc(context, softmax->capacity, sizeof *softmax->normalisers);
     return softmax->narrow != NULL && softmax->scratch != NULL && softmax->sums != NULL && softmax->parts != NULL &&
            softmax->totals != NULL && softmax->squares != NULL && softmax->losses != NULL && softmax->normalisers != NULL;
 }
@@ -56,12 +64,10 @@ mmcl_status mmcl__softmax_open(mmcl__softmax *softmax, mmcl_context *context, si
                                const void *x, mmcl_precision stored, const int32_t *labels)
 {
     *softmax = (mmcl__softmax){.context = context, .rows = rows, .inputs = inputs, .classes = classes, .x = x, .stored = stored,
-                               .labels = labels, .workers = mmcl__width(context)};
-    size_t size  = mmcl__softmax_size(softmax);
+                               .labels = labels, .capacity = rows, .penalty = 1, .workers = mmcl__width(context)};
     size_t share = TILE_SCORES / classes / TILE_LEAST * TILE_LEAST;
     softmax->tile  = MMCL__MIN(MMCL__MAX(share, TILE_LEAST), TILE_MOST);
-    softmax->lanes = mmcl__lanes_of(rows, size * (sizeof(double) + sizeof(float)));
-    softmax->lanes.count = MMCL__MIN(softmax->lanes.count, (rows + LANE_LEAST - 1) / LANE_LEAST);
+    softmax->lanes = lanes_of(softmax, rows);
     softmax->scratch_size = scratch_size(softmax);
     if (allocate(softmax))
         return MMCL_OK;
@@ -69,18 +75,25 @@ mmcl_status mmcl__softmax_open(mmcl__softmax *softmax, mmcl_context *context, si
     return MMCL_E_NOMEM;
 }
 
+void mmcl__softmax_limit(mmcl__softmax *softmax, size_t rows)
+{
+    assert(rows <= softmax->capacity);
+    softmax->rows  = rows;
+    softmax->lanes = lanes_of(softmax, rows);
+}
+
 void mmcl__softmax_close(mmcl__softmax *softmax)
 {
     mmcl_context *context = softmax->context;
-    size_t        size = mmcl__softmax_size(softmax), lanes = softmax->lanes.count;
+    size_t        size = mmcl__softmax_size(softmax), lanes = lanes_of(softmax, softmax->capacity).count;
     mmcl__free(context, softmax->narrow, size, sizeof *softmax->narrow);
     mmcl__free(context, softmax->scratch, softmax->workers * softmax->scratch_size, sizeof *softmax->scratch);
     mmcl__free(context, softmax->sums, lanes * size, sizeof *softmax->sums);
     mmcl__free(context, softmax->parts, lanes * weights_of(softmax), sizeof *softmax->parts);
     mmcl__free(context, softmax->totals, lanes * 2, sizeof *softmax->totals);
     mmcl__free(context, softmax->squares, chunks_of(softmax), sizeof *softmax->squares);
-    mmcl__free(context, softmax->losses, softmax->rows, sizeof *softmax->losses);
-    mmcl__free(context, softmax->normalisers, softmax->rows, sizeof *softmax->normalisers);
+    mmcl__free(context, softmax->losses, softmax->capacity, sizeof *softmax->losses);
+    mmcl__free(context, softmax->normalisers, softmax->capacity, sizeof *softmax->normalisers);
     *softmax = (mmcl__softmax){.context = context};
 }
 
@@ -214,7 +227,7 @@ static void reduce(void *argument, size_t chunk, uint32_t worker)
     for (size_t p = first; p < end; p++)
         gradient[p] *= pass->c;
     for (size_t p = first; p < penalised; p++)
-        gradient[p] += penalty[p];
+        gradient[p] += softmax->penalty * penalty[p];
     softmax->squares[chunk] = mmcl__dot_f64(penalised - first, pass->parameters + first, pass->parameters + first);
 }
 
@@ -241,6 +254,6 @@ mmcl_status mmcl__softmax_pass(mmcl__softmax *softmax, mmcl_precision precision,
     }
     for (size_t chunk = 0; chunk < chunks_of(softmax); chunk++)
         squares += softmax->squares[chunk];
-    *value = (mmcl__softmax_value){.objective = c * loss + 0.5 * squares, .spread = spread};
+    *value = (mmcl__softmax_value){.objective = c * loss + 0.5 * softmax->penalty * squares, .spread = spread};
     return MMCL_OK;
 }

@@ -38,6 +38,8 @@ typedef struct mmcl__softmax {
     const void    *x;        /* [rows, inputs] */
     mmcl_precision stored;   /* type of x */
     const int32_t *labels;   /* [rows] */
+    size_t         capacity; /* rows that there is room for */
+    double         penalty;  /* factor of 1/2 |W|^2 in the objective: 1 unless changed */
     mmcl__lanes    lanes;
     size_t         tile;     /* rows of a float32 tile; float64 takes half as many */
     size_t         workers;
@@ -53,13 +55,16 @@ typedef struct mmcl__softmax {
 
 /* Value of the objective at some parameters. */
 typedef struct mmcl__softmax_value {
-    double objective; /* c loss + 1/2 |W|^2 */
+    double objective; /* c loss + penalty/2 |W|^2 */
     double spread;    /* see above */
 } mmcl__softmax_value;
 
 mmcl_status mmcl__softmax_open(mmcl__softmax *softmax, mmcl_context *context, size_t rows, size_t inputs, size_t classes,
                                const void *x, mmcl_precision stored, const int32_t *labels);
 void        mmcl__softmax_close(mmcl__softmax *softmax);
+
+/* Goes on with the first `rows` of the rows that it was opened with. */
+void mmcl__softmax_limit(mmcl__softmax *softmax, size_t rows);
 
 /* Parameters in all: classes * (inputs + 1). */
 size_t mmcl__softmax_size(const mmcl__softmax *softmax);
@@ -70,7 +75,7 @@ size_t mmcl__softmax_size(const mmcl__softmax *softmax);
  */
 mmcl_status mmcl__softmax_curvature(mmcl__softmax *softmax, double c, const double *parameters, const double *direction, double *out);
 
-/* One pass: the objective c loss + 1/2 |W|^2 and its gradient, with products in `precision`. Allocates nothing. */
+/* One pass: the objective c loss + penalty/2 |W|^2 and its gradient, with products in `precision`. Allocates nothing. */
 mmcl_status mmcl__softmax_pass(mmcl__softmax *softmax, mmcl_precision precision, double c, const double *parameters,
                                double *gradient, mmcl__softmax_value *value);
 

@@ -95,5 +95,10 @@ const scenario scenarios_adapt[] = {
     {"ncm", adapt, "ncm"},
     {"few shots", fewshot, NULL},
     {"few shots, paper", fewshot, "paper"},
+    {"probe-zs", adapt, "probe-zs"},
+    {"clap", adapt, "clap"},
+    {"lpp", adapt, "lpp"},
+    {"taskres", adapt, "taskres"},
+    {"wise-ft", adapt, "wise-ft"},
     {0},
 };

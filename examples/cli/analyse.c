@@ -11,7 +11,6 @@
 #define MOST_COMPONENTS 128 /* that are analysed without --components */
 #define AXES_SCORE      4   /* above it there are axes */
 #define FLAT            1.5 /* largest over smallest variance of components that need no whitening */
-#define UNIT            1e-2
 
 typedef struct settings {
     common_settings common;
@@ -30,35 +29,6 @@ static const cli_option options[] = {
 };
 
 /* ------------------------------------------------------------------------------------------------------------ parts --- */
-
-/* Rows whose norm is 1, to the rounding of float16. */
-static int measure_norms(analysis *a)
-{
-    enum { TILE = 256 };
-    size_t          cols = a->rows.view.cols, units = 0;
-    float          *tile = memory_array(TILE * cols, sizeof *tile);
-    mmcl_transform *copy = NULL;
-    mmcl_status     status = mmcl_transform_create_spec(&copy, a->session->context, "raw");
-    rows_slice      slice;
-    rows_slice_init(&slice, &a->rows.view, 0, 1);
-    if (status == MMCL_OK)
-        status = mmcl_transform_fit(copy, &slice.view, 1, NULL);
-    for (size_t first = 0; status == MMCL_OK && first < a->rows.view.rows; first += TILE) {
-        size_t count = a->rows.view.rows - first < TILE ? a->rows.view.rows - first : TILE;
-        rows_slice_init(&slice, &a->rows.view, first, count);
-        status = mmcl_transform_apply(copy, &slice.view, tile, 0);
-        for (size_t i = 0; i < count && status == MMCL_OK; i++) {
-            double square = 0;
-            for (size_t j = 0; j < cols; j++)
-                square += (double) tile[i * cols + j] * (double) tile[i * cols + j];
-            units += fabs(sqrt(square) - 1) < UNIT;
-        }
-    }
-    a->unit_rows = units;
-    mmcl_transform_destroy(copy);
-    free(tile);
-    return status == MMCL_OK ? EXIT_OK : session_fail_status(a->session, status, a->rows.name);
-}
 
 static int count_components(analysis *a)
 {
@@ -79,8 +49,12 @@ static int count_components(analysis *a)
 
 static int find_axes(analysis *a, const settings *s)
 {
-    const mmcl_step_options      ica    = {.struct_size = sizeof ica, .kind = MMCL_STEP_ICA, .components = a->components,
-                                           .algorithm = MMCL_ICA_PICARD, .tolerance = 1e-4};
+    mmcl_step_options ica = {.struct_size = sizeof ica, .kind = MMCL_STEP_ICA, .components = a->components,
+                             .algorithm = MMCL_ICA_PICARD, .tolerance = 1e-4};
+    if (a->unit_rows == a->rows.view.rows)
+        TRY(signs_run(a->session, &a->rows.view, 1, &ica, a->rows.name, &a->signs));
+    if (a->signs.done)
+        ica.density = a->signs.info.advice;
     const mmcl_axes_options      axes   = {.struct_size = sizeof axes, .step = &ica, .seed = a->session->common->seed};
     const mmcl_stability_options repeat = {.struct_size = sizeof repeat, .step = &ica, .seed = a->session->common->seed,
                                            .runs = s->runs > 0 ? s->runs : 10, .bootstrap = s->bootstrap};
@@ -109,7 +83,11 @@ static void recommend(analysis *a)
 {
     bool        unit = a->unit_rows == a->rows.view.rows, flat = a->spectrum[0] < FLAT * a->spectrum[a->components - 1];
     const char *tail = unit ? "+normalize" : "";
-    if (a->axes.score > AXES_SCORE) {
+    const char *signs = signs_advice(&a->signs);
+    if (signs != NULL) {
+        a->advice = memory_format("ica:%llu:picard:%s%s", (unsigned long long) a->components, signs, tail);
+        a->reason = "axes of fixed signs stand out against random rotations; ICA that chooses the signs itself does not find them on rows of norm 1";
+    } else if (a->axes.score > AXES_SCORE) {
         a->advice = memory_format("ica:%llu%s", (unsigned long long) a->components, tail);
         a->reason = "axes that ICA found on half of the rows stand out on the other half against random rotations and against principal axes";
     } else if (!flat) {
@@ -124,7 +102,7 @@ static void recommend(analysis *a)
 static int analyse_rows(analysis *a, const settings *s)
 {
     TRY(count_components(a)); /* which also says where a row holds NaN */
-    TRY(measure_norms(a));
+    TRY(signs_unit_rows(a->session, &a->rows, &a->unit_rows));
     if (s->components > a->rows.view.cols)
         return terminal_fail(EXIT_ERROR, "--components %llu: %s has %zu columns", (unsigned long long) s->components, a->rows.name, a->rows.view.cols);
     a->components = s->components > 0 ? s->components : a->standing < MOST_COMPONENTS ? a->standing : MOST_COMPONENTS;
@@ -150,6 +128,7 @@ static void write_json(const void *given, json_writer *out)
     json_count(out, "components", a->components);
     json_text(out, "recommendation", a->advice);
     json_text(out, "reason", a->reason);
+    signs_json(&a->signs, out);
     json_open_object(out, "axes");
     json_real(out, "score", a->axes.score);
     json_real(out, "contrast", a->axes.contrast);
@@ -186,6 +165,8 @@ static void print_findings(const analysis *a)
     printf("%s: %zu rows of %zu columns, %zu of norm 1\n", a->rows.name, a->rows.view.rows, a->rows.view.cols, a->unit_rows);
     printf("components   %llu directions have more variance than unrelated columns would; %llu are analysed\n", (unsigned long long) a->standing,
            (unsigned long long) a->components);
+    if (signs_advice(&a->signs) != NULL)
+        printf("signs        fixed %s-Gaussian, as automatic ones mislead here\n", signs_advice(&a->signs));
     printf("axes         score %.1f against random rotations on unseen rows; above %d there are axes\n", a->axes.score, AXES_SCORE);
     printf("stability    %zu of %llu components above 0.9, mean %.2f; %llu of %llu runs converged\n", stable, (unsigned long long) a->components,
            a->stability.mean_index, (unsigned long long) a->stability.converged, (unsigned long long) a->stability.runs);

@@ -4,6 +4,7 @@
 
 #include "rows.h"
 #include "session.h"
+#include "signs.h"
 
 #include <stdio.h>
 
@@ -31,6 +32,7 @@ typedef struct analysis {
     size_t              unit_rows;            /* rows of norm 1 */
     double             *spectrum, *thresholds; /* [columns] variances of directions, and what unrelated columns would show */
     uint64_t            standing, components;  /* above the thresholds; analysed */
+    signs_check         signs;                /* of the contrast, on rows of norm 1 alone */
     mmcl_axes_info      axes;
     mmcl_stability_info stability;
     double             *index; /* [components] descending */

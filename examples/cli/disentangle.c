@@ -3,6 +3,7 @@
 #include "output.h"
 #include "rows.h"
 #include "session.h"
+#include "signs.h"
 #include "steps.h"
 
 #include <stdio.h>
@@ -53,6 +54,7 @@ typedef struct run {
     mmcl_writer    *writer;
     features        source;
     double          fit_seconds, apply_seconds;
+    signs_check     signs;
 } run;
 
 static int check_settings(const settings *s)
@@ -148,6 +150,7 @@ static int fit(run *r)
     free(views);
     if (status != MMCL_OK)
         return session_fail(r->session, status, s->fit.count == 1 ? r->parts[0].name : "--fit");
+    TRY(signs_of_chain(r->session, r->transform, r->parts, s->fit.count, &r->signs));
     if (s->save == NULL)
         return EXIT_OK;
     status = mmcl_transform_save(r->transform, s->save);
@@ -222,6 +225,7 @@ static void write_json(const void *run_of, json_writer *out)
         json_count(out, "outputs", outputs);
     }
     steps_write_json(out, "steps", &steps);
+    signs_json(&r->signs, out);
     if (r->settings->fit.count > 0)
         json_count(out, "estimated_bytes", r->estimated_bytes);
     if (mmcl_context_memory(r->session->context, &memory) == MMCL_OK)
@@ -290,6 +294,7 @@ const cli_command disentangle_command = {
                 "ica:K[:fastica|:deflation|:picard|:picard-free][:logcosh|:exp|:cube][:auto|:super|:sub].\n"
                 "ica:K is centring, whitening to K columns and ICA at unit variance; whiten:K gives the K leading components\n"
                 "at population variance 1. The start of ICA does not depend on --seed, but on --start-seed.\n"
+                "On rows of norm 1, fixed signs of the contrast are tried beside automatic ones, and a note tells when they find more.\n"
                 "\n"
                 "Arrays are named FILE (.npy), FILE.npz:KEY or FILE.safetensors:KEY; float16, float32 and float64 are read.\n"
                 "The result of --apply is float32, under the key x. Not converging is a result, not an error: see `stopped by`.",

@@ -120,6 +120,43 @@ typedef struct mmcl_axes_info {
 MMCL_API MMCL_CHECK mmcl_status mmcl_axes_test(mmcl_context *context, const mmcl_matrix *parts, size_t n_parts,
                                                const mmcl_axes_options *options, mmcl_axes_info *info);
 
+/* --------------------------------------------------------------------------------------------------------- signs --- */
+
+/* All zero except struct_size gives the defaults. */
+typedef struct mmcl_signs_options {
+    size_t                   struct_size;
+    const mmcl_step_options *step;        /* the ICA with automatic signs; its start is not used. NULL: Picard to a tolerance of 1e-4 */
+    uint64_t                 seed;        /* of the start and the rotations */
+    uint64_t                 cache_bytes; /* as in mmcl_fit_options */
+    double                   margin;      /* how many times the automatic contrast a fixed one has to be; 0: 1.5; at least 1. It also
+                                             has to lie above it by twice the contrast of random rotations */
+} mmcl_signs_options;
+
+/* A contrast is the mean over components of |mean log cosh y - reference|, on the rows that were fitted, whitened. */
+typedef struct mmcl_signs_info {
+    size_t           struct_size;
+    uint64_t         rows;
+    uint64_t         components;
+    double           automatic;      /* of the step as it is */
+    double           super_gaussian; /* of Picard with every component super-Gaussian, and sub-Gaussian */
+    double           sub_gaussian;
+    double           random;         /* of random rotations */
+    double           reference;      /* mean log cosh y over random rotations */
+    uint32_t         converged;      /* how many of the three fits */
+    mmcl_ica_density advice;         /* AUTO: the step may be trusted; else what finds more */
+} mmcl_signs_info;
+
+/*
+ * May the sign of the contrast be chosen automatically? On rows of unit norm, cross-cumulants of super-Gaussian latents are negative, and
+ * FastICA and the extended Picard turn to sub-Gaussian axes that mean nothing, with every sign of success. There the axes of fixed signs
+ * stand further off from random rotations, and the advice is theirs. Random rotations are the reference, and not a normal variable,
+ * because on a sphere every direction is sub-Gaussian.
+ * Thread class: exclusive. Allocates: as a fit of the step; released again.
+ * Errors: as mmcl_transform_fit; MMCL_E_INVAL also for a step that is no ICA or has fixed signs, one component, a margin below 1.
+ */
+MMCL_API MMCL_CHECK mmcl_status mmcl_signs_test(mmcl_context *context, const mmcl_matrix *parts, size_t n_parts,
+                                                const mmcl_signs_options *options, mmcl_signs_info *info);
+
 /* ------------------------------------------------------------------------------------------------------- how many --- */
 
 /* All zero except struct_size gives the defaults. */

@@ -23,6 +23,9 @@ mmcl_matrix mmcl__drawn_view(mmcl__drawn *drawn, size_t count);
 /* The whitening before an ICA of `components`, from moments; 0: as many as the rank, which `clip` allows for other numbers too. */
 mmcl_status mmcl__fit_whitening(const mmcl_moments *moments, uint64_t components, bool clip, mmcl_transform **out);
 
+/* numpy's RandomState(seed).normal(size=count), where an ICA starts. */
+void mmcl__draw_normal(uint32_t seed, size_t count, double *out);
+
 #define MMCL__MOST_ITEMS ((size_t) 16384)
 
 struct mmcl_stability {
@@ -48,6 +51,8 @@ mmcl_status mmcl__stability_transform(const mmcl_stability *stability, double le
 /* Options are imported and resolved, with a step that has been; what they say is in analysis.h. */
 mmcl_status mmcl__axes_test(mmcl_context *context, const mmcl__rows *rows, const mmcl_axes_options *options,
                             const mmcl_step_options *step, mmcl_axes_info *info);
+mmcl_status mmcl__signs_test(mmcl_context *context, const mmcl__rows *rows, const mmcl_signs_options *options,
+                             const mmcl_step_options *step, mmcl_signs_info *info);
 mmcl_status mmcl__parallel_analysis(const mmcl_moments *moments, const mmcl_parallel_options *options, uint64_t *components,
                                     double *eigenvalues, double *thresholds);
 

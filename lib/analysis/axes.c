@@ -50,14 +50,6 @@ static mmcl_status open_rows(const axes *a, const mmcl__source *source, const mm
                                a->step->algorithm == MMCL_ICA_PICARD_FREE);
 }
 
-static void draw_matrix(const axes *a, uint64_t number)
-{
-    mmcl__numpy_rng rng;
-    mmcl__numpy_seed(&rng, (uint32_t) (a->options->seed + number));
-    for (size_t i = 0; i < a->k * a->k; i++)
-        a->w[i] = mmcl__numpy_normal(&rng);
-}
-
 static mmcl_status fit(axes *a, const mmcl__rows *data, mmcl_axes_info *info)
 {
     const mmcl__source source = {.rows = data, .cols = data->cols};
@@ -68,7 +60,7 @@ static mmcl_status fit(axes *a, const mmcl__rows *data, mmcl_axes_info *info)
     a->work = mmcl__alloc(a->context, 2 * a->k, sizeof *a->work);
     if (a->w == NULL || a->work == NULL)
         return MMCL_E_NOMEM;
-    draw_matrix(a, 0);
+    mmcl__draw_normal((uint32_t) a->options->seed, a->k * a->k, a->w);
     mmcl__ica_problem problem = {.options = a->step, .w = a->w};
     MMCL__TRY(open_rows(a, &source, &a->whitening->stages[0], &rows));
     mmcl_status status = mmcl__ica_solve(&problem, &rows);
@@ -101,7 +93,7 @@ static mmcl_status compare(axes *a, mmcl__ica_rows *rows, mmcl_axes_info *info)
     MMCL__TRY(contrast_of(a, rows, &info->principal));
     for (uint64_t r = 1; r <= a->options->rotations; r++) {
         double value;
-        draw_matrix(a, r);
+        mmcl__draw_normal((uint32_t) (a->options->seed + r), a->k * a->k, a->w);
         MMCL__TRY(mmcl__decorrelate(a->context, a->k, a->w));
         MMCL__TRY(contrast_of(a, rows, &value));
         sum += value;

@@ -24,12 +24,9 @@ static mmcl_status moments_of(mmcl_stability *s, const mmcl__rows *rows, mmcl_mo
 /* Solves run `run` on whitened rows; its maps on the input go to their place. `w` [k, k]. */
 static mmcl_status solve(mmcl_stability *s, size_t run, const mmcl_transform *whitening, mmcl__ica_rows *rows, double *w)
 {
-    mmcl__numpy_rng   rng;
     mmcl__ica_problem problem = {.options = &s->step, .w = w};
     size_t            k = s->k, cols = s->cols;
-    mmcl__numpy_seed(&rng, (uint32_t) (s->options.seed + run));
-    for (size_t i = 0; i < k * k; i++)
-        w[i] = mmcl__numpy_normal(&rng);
+    mmcl__draw_normal((uint32_t) (s->options.seed + run), k * k, w);
     MMCL__TRY(mmcl__ica_solve(&problem, rows));
     s->info.converged += problem.stop == MMCL_STOP_TOLERANCE || problem.stop == MMCL_STOP_CLOSED_FORM;
     mmcl__gemm_f64(false, false, k, cols, k, 1, w, k, whitening->steps[0].matrix, cols, 0, s->maps + run * k * cols, cols);

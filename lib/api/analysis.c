@@ -152,6 +152,37 @@ mmcl_status mmcl_axes_test(mmcl_context *context, const mmcl_matrix *parts, size
     return status == MMCL_OK ? mmcl__export(context, info, &found, sizeof found, MMCL__V1(mmcl_axes_info, reserved), "mmcl_axes_info") : status;
 }
 
+static bool has_fixed_signs(const mmcl_step_options *step)
+{
+    return (step->algorithm == MMCL_ICA_PICARD || step->algorithm == MMCL_ICA_PICARD_FREE) && step->density != MMCL_DENSITY_AUTO;
+}
+
+mmcl_status mmcl_signs_test(mmcl_context *context, const mmcl_matrix *parts, size_t n_parts, const mmcl_signs_options *options,
+                            mmcl_signs_info *info)
+{
+    mmcl_signs_options ours;
+    mmcl_step_options  step;
+    mmcl_signs_info    found = {.struct_size = sizeof found};
+    mmcl__rows         rows;
+    if (context == NULL)
+        return MMCL_E_INVAL;
+    MMCL__TRY(mmcl__import(context, &ours, sizeof ours, MMCL__V1(mmcl_signs_options, margin), options, "mmcl_signs_options"));
+    if (info == NULL)
+        return mmcl__fail(context, MMCL_E_INVAL, "info: NULL");
+    MMCL__CHECK_INFO(context, info, mmcl_signs_info, advice);
+    ours.margin = ours.margin == 0 ? 1.5 : ours.margin;
+    if (!(ours.margin >= 1))
+        return mmcl__fail(context, MMCL_E_INVAL, "margin: %g, expected at least 1", ours.margin);
+    MMCL__TRY(resolve_step(context, ours.step, &step));
+    if (has_fixed_signs(&step))
+        return mmcl__fail(context, MMCL_E_INVAL, "step: its signs are fixed, expected MMCL_DENSITY_AUTO");
+    MMCL__TRY(mmcl__rows_open(context, &rows, parts, n_parts, "parts"));
+    mmcl_status status = rows.rows == 0 ? mmcl__fail(context, MMCL_E_INVAL, "parts: no rows, expected at least one")
+                                        : mmcl__signs_test(context, &rows, &ours, &step, &found);
+    mmcl__rows_close(context, &rows);
+    return status == MMCL_OK ? mmcl__export(context, info, &found, sizeof found, MMCL__V1(mmcl_signs_info, advice), "mmcl_signs_info") : status;
+}
+
 mmcl_status mmcl_parallel_analysis(const mmcl_moments *moments, const mmcl_parallel_options *options, uint64_t *components,
                                    double *eigenvalues, double *thresholds)
 {

@@ -424,6 +424,16 @@ grep -q 'MCC 1.000' matrix.svg && grep -q '</svg>' matrix.svg || fail "metrics -
 refuse 2 "same name" metrics --codes codes.npy --factors codes.npy --json a --plot a
 refuse 2 "exclude each other" metrics --codes codes.npy --factors codes.npy --holdout 0.3 --in-sample
 
+# Latents on a sphere on which automatic signs mislead: a note, and a recommendation with fixed ones.
+expect 0 identify --space sphere --center origin --marginal laplace --steps 1 --batch 16 --widths 4 --out sphere.npz --json -
+expect 0 disentangle --fit sphere.npz:z_x --transform ica --json signs.json
+grep -q 'automatic signs mislead' err && grep -q 'ask for ica:10:picard:super' err || fail "no note on signs: $(cat err)"
+grep -q '"advice": "super"' signs.json || fail "no advice on signs: $(cat signs.json)"
+expect 0 disentangle --fit sphere.npz:z_x --transform ica:picard:super --json -
+! grep -q signs out && ! grep -q mislead err || fail "a note on signs that are fixed: $(cat out err)"
+expect 0 analyse sphere.npz:z_x --components 10 --runs 2 --json -
+grep -q '"recommendation": "ica:10:picard:super+normalize"' out || fail "analyse on a sphere: $(cat out)"
+
 # ------------------------------------------------------------------------------------------------ analyse
 keep report.html
 expect 0 analyse "$pool" --runs 3 --components 24 --report report.html --json analyse.json

@@ -38,6 +38,20 @@ end:
     return status;
 }
 
+static mmcl_status signs(world *w, const char *argument)
+{
+    const mmcl_matrix        parts[] = {fixture_rows(0), fixture_read(w, 1)};
+    const mmcl_step_options  step    = {.struct_size = sizeof step, .kind = MMCL_STEP_ICA, .components = 2, .max_iterations = 5};
+    const mmcl_signs_options options = {.struct_size = sizeof options, .step = &step};
+    mmcl_signs_info          info    = {.struct_size = sizeof info};
+    mmcl_status              status;
+    (void) argument;
+    TRY(w, CALL(mmcl_signs_test)(w->context, parts, 2, &options, &info));
+    harness_note(w, &info, sizeof info);
+end:
+    return status;
+}
+
 static mmcl_status parallel(world *w, const char *argument)
 {
     const mmcl_matrix           rows    = fixture_rows(0);
@@ -73,6 +87,7 @@ end:
 
 const scenario scenarios_analysis[] = {
     {"axes against random rotations", axes, NULL},
+    {"automatic and fixed signs", signs, NULL},
     {"parallel analysis", parallel, NULL},
     {"retrieval across modalities", retrieval, NULL},
     {"stability over starts", stability, "starts"},

@@ -101,7 +101,7 @@ static mmcl_status check_numbers(mmcl_context *context, const mmcl_adapt_options
 
 static mmcl_status resolve(mmcl_context *context, mmcl_adapt_options *ours, const mmcl_adapt_options *theirs)
 {
-    MMCL__TRY(mmcl__import(context, ours, sizeof *ours, MMCL__V1(mmcl_adapt_options, check_norms), theirs, "mmcl_adapt_options"));
+    MMCL__TRY(mmcl__import(context, ours, sizeof *ours, MMCL__V1(mmcl_adapt_options, reserved), theirs, "mmcl_adapt_options"));
     MMCL__TRY(check_numbers(context, ours));
     MMCL__TRY(mmcl__check_seed(context, ours->seed));
     MMCL__TRY(mmcl__check_protocol(context, ours->protocol));
@@ -109,6 +109,10 @@ static mmcl_status resolve(mmcl_context *context, mmcl_adapt_options *ours, cons
         return mmcl__fail(context, MMCL_E_INVAL, "clap: %u is unknown", ours->clap);
     if (ours->check_norms > 1)
         return mmcl__fail(context, MMCL_E_INVAL, "check_norms: %u, expected 0 or 1", ours->check_norms);
+    if (ours->narrow_keys > 1)
+        return mmcl__fail(context, MMCL_E_INVAL, "narrow_keys: %u, expected 0 or 1", ours->narrow_keys);
+    if (ours->reserved != 0)
+        return mmcl__fail(context, MMCL_E_ABI, "mmcl_adapt_options: reserved is set");
     ours->logit_scale    = mmcl__or_default(ours->logit_scale, 100);
     ours->tolerance      = mmcl__or_default(ours->tolerance, MMCL__DEFAULT_TOLERANCE);
     ours->max_iterations = ours->max_iterations != 0 ? ours->max_iterations : MMCL__DEFAULT_ITERATIONS;

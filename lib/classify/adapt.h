@@ -49,6 +49,12 @@ mmcl_status mmcl__adapt_linear(const mmcl__adapt *adapt, const double *weights, 
 mmcl_status mmcl__adapt_judge(const mmcl__adapt *adapt, const double *weights, const double *intercepts, double *accuracy);
 
 /* Each head. */
+mmcl_status mmcl__head_tip(mmcl__adapt *adapt, mmcl_classifier **out);
+mmcl_status mmcl__head_tip_f(mmcl__adapt *adapt, mmcl_classifier **out);
+mmcl_status mmcl__head_ape(mmcl__adapt *adapt, mmcl_classifier **out);
+mmcl_status mmcl__head_ape_t(mmcl__adapt *adapt, mmcl_classifier **out);
+mmcl_status mmcl__head_cca(mmcl__adapt *adapt, mmcl_classifier **out);
+mmcl_status mmcl__head_cca_ft(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_zeroshot(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_ncm(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_probe_zs(mmcl__adapt *adapt, mmcl_classifier **out);

@@ -60,8 +60,4 @@ typedef struct mmcl__cache_kernels {
 MMCL__ISA_TABLE(mmcl__cache_kernels, mmcl__cache_kernel)
 extern const mmcl__cache_kernels mmcl__cache_reference;
 
-/* float32 rounded to the nearest bfloat16, ties to even; finite values stay finite but for the last half step below infinity. */
-uint16_t mmcl__to_bfloat16(float value);
-float    mmcl__from_bfloat16(uint16_t bits);
-
 #endif

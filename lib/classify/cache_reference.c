@@ -1,23 +1,9 @@
 /* Readable twins of the cache's kernels: one product or exponential after the other, in float64. */
 #include "classify/cache_kernels.h"
 
+#include "linalg/convert.h"
+
 #include <math.h>
-#include <string.h>
-
-uint16_t mmcl__to_bfloat16(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return (uint16_t) ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
-float mmcl__from_bfloat16(uint16_t half)
-{
-    uint32_t bits = (uint32_t) half << 16;
-    float    value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
 
 static void dots(size_t width, size_t n, const float *row, const float *keys, float *out)
 {
@@ -35,8 +21,8 @@ static void dots_narrow(size_t width, size_t n, const float *row, const uint32_t
         double sum = 0;
         for (size_t i = 0; i < width / 2; i++) {
             uint32_t pair = keys[j * (width / 2) + i];
-            sum += (double) row[i] * (double) mmcl__from_bfloat16((uint16_t) (pair & 0xffff));
-            sum += (double) row[width / 2 + i] * (double) mmcl__from_bfloat16((uint16_t) (pair >> 16));
+            sum += (double) row[i] * (double) mmcl__bf16_to_f32((uint16_t) (pair & 0xffff));
+            sum += (double) row[width / 2 + i] * (double) mmcl__bf16_to_f32((uint16_t) (pair >> 16));
         }
         out[j] = (float) sum;
     }

@@ -1,5 +1,6 @@
 #include "classify/classifier.h"
 
+#include "classify/cache.h"
 #include "linalg/convert.h"
 #include "transform/transform.h"
 
@@ -16,6 +17,7 @@ void mmcl__classifier_destroy(mmcl_classifier *classifier)
     mmcl__free(context, classifier->weights_f32, size, sizeof *classifier->weights_f32);
     mmcl__free(context, classifier->intercepts_f32, classifier->classes, sizeof *classifier->intercepts_f32);
     mmcl__transform_destroy(classifier->map);
+    mmcl__cache_destroy(classifier->cache);
     mmcl__free(context, classifier, 1, sizeof *classifier);
 }
 
@@ -77,7 +79,7 @@ static mmcl_status copy_blocks(mmcl_classifier *classifier, const mmcl_classifie
     classifier->unit_rows = from->unit_rows;
     if (from->map != NULL)
         MMCL__TRY(mmcl__classifier_set_map(classifier, from->map, from->unit_mapped));
-    return MMCL_OK;
+    return from->cache != NULL ? mmcl__cache_copy(&classifier->cache, classifier->context, from->cache) : MMCL_OK;
 }
 
 mmcl_status mmcl__classifier_clone(mmcl_classifier **out, mmcl_context *context, const mmcl_classifier *classifier)

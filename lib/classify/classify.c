@@ -1,5 +1,6 @@
 #include "classify/classify.h"
 
+#include "classify/cache.h"
 #include "linalg/blas.h"
 #include "transform/transform.h"
 
@@ -201,6 +202,17 @@ static const float *map_tile(struct job *job, const struct tile *tile, const flo
     return mapped;
 }
 
+/* Adds the cache's part to the scores of all classes; false when the job has failed. */
+static bool add_cache(struct job *job, const struct tile *tile, const float *rows, float *scores)
+{
+    const mmcl_classifier *classifier = job->classifier;
+    const mmcl__place      place      = {tile->first, 0};
+    mmcl_status            status = mmcl__cache_add_scores(classifier->cache, rows, tile->n, scores, classifier->classes);
+    if (status != MMCL_OK)
+        fail(job, tile->first, status, &place);
+    return status == MMCL_OK;
+}
+
 static void shaped_tile(void *argument, size_t index, uint32_t worker)
 {
     (void) worker;
@@ -219,6 +231,10 @@ static void shaped_tile(void *argument, size_t index, uint32_t worker)
         count = MMCL__MIN(job->block, classifier->classes - from);
         if (classifier->weights != NULL)
             score_block(classifier, x, tile.n, from, count, 0, scores);
+        else
+            memset(scores, 0, tile.n * count * sizeof *scores);
+        if (classifier->cache != NULL && !add_cache(job, &tile, rows, scores))
+            return;
         take_scores(job, &tile, from, count, scores);
     }
     if (x != NULL)

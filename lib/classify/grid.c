@@ -116,7 +116,7 @@ static void fill_affinity(const struct search *search, struct worker *worker, si
 {
     const mmcl__grid *grid = search->grid;
     const size_t      tile = search->tile, end = (n + LANES - 1) / LANES * LANES;
-    mmcl__gemm_f32(false, true, grid->keys, n, grid->width, 1, grid->key, grid->key_stride, grid->u + first * grid->width, grid->width, 0,
+    mmcl__gemm_f32(false, true, grid->keys, n, grid->width, 1, grid->key, grid->key_stride, grid->u + first * grid->u_stride, grid->u_stride, 0,
                    worker->affinity, tile);
     for (size_t j = 0; j < grid->keys && n < end; j++)
         memset(worker->affinity + j * tile + n, 0, (end - n) * sizeof(float));
@@ -147,7 +147,7 @@ static void set_group(const struct search *search, struct worker *worker, struct
         longest = MMCL__MAX(longest, grid->starts[k + 1] - grid->starts[k]);
     double last = search->visual != NULL ? search->beta : mmcl__grid_at(search->points, search->points->count - 1);
     for (size_t l = 0; l < LANES; l++) {
-        double norm  = l < group->n ? norm_f32(grid->width, grid->u + (group->row + l) * grid->width) : 0;
+        double norm  = l < group->n ? norm_f32(grid->width, grid->u + (group->row + l) * grid->u_stride) : 0;
         double error = ((double) grid->width + 2) * UNIT * norm * search->key_norm, range = (double) hi[l] - (double) lo[l], top;
         group->scale[l]  = grid->min_max ? (float) (1 / range) : 1;
         group->offset[l] = grid->min_max ? -hi[l] * group->scale[l] : -1;
@@ -167,7 +167,7 @@ static void set_range(const struct search *search, struct worker *worker)
 {
     const mmcl__grid *grid = search->grid;
     mmcl__grid_row   *row  = &worker->exact;
-    double            norm = norm_f32(grid->width, grid->u + row->row * grid->width);
+    double            norm = norm_f32(grid->width, grid->u + row->row * grid->u_stride);
     float             lo = INFINITY, hi = -INFINITY, error = (float) (2.1 * ((double) grid->width + 2) * UNIT * norm * search->key_norm);
     row->lo = INFINITY;
     row->hi = -INFINITY;

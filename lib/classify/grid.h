@@ -22,7 +22,8 @@ typedef struct mmcl__grid {
     const double  *text;        /* [classes, inputs]; NULL: no such term */
     double         eta;
     size_t         width, keys;
-    const float   *u;           /* [rows, width] */
+    const float   *u;           /* [rows, u_stride], of width columns */
+    size_t         u_stride;
     const float   *key;         /* [keys, key_stride], of width columns */
     size_t         key_stride;
     const float   *key_weights; /* [keys]; NULL: 1 */

@@ -117,7 +117,7 @@ double mmcl__grid_row_attention(mmcl__grid_row *row, size_t k)
 double mmcl__grid_row_affinity(mmcl__grid_row *row, size_t key)
 {
     const mmcl__grid *grid = row->grid;
-    return dot_f32(grid->width, grid->u + row->row * grid->width, grid->key + key * grid->key_stride);
+    return dot_f32(grid->width, grid->u + row->row * grid->u_stride, grid->key + key * grid->key_stride);
 }
 
 static void set_affinity(mmcl__grid_row *row, size_t k)

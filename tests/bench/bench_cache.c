@@ -132,7 +132,7 @@ static int run_search(mmcl_context *context, const struct settings *settings)
         return 0;
     }
     mmcl__grid grid = {.context = context, .rows = settings->rows, .classes = classes, .inputs = d, .x = x, .labels = labels,
-                       .weights = weights, .width = d, .keys = classes * shots, .u = x, .key = keys, .key_stride = d, .starts = starts};
+                       .weights = weights, .width = d, .keys = classes * shots, .u = x, .u_stride = d, .key = keys, .key_stride = d, .starts = starts};
     mmcl__grid_axis betas = {0.1, (7 - 0.1) / 200, settings->betas}, alphas = {0.1, (3 - 0.1) / 20, settings->alphas};
     uint64_t       *counts = take(settings->betas * settings->alphas, sizeof *counts);
     mmcl_memory_info memory = {.struct_size = sizeof memory};
@@ -144,6 +144,58 @@ static int run_search(mmcl_context *context, const struct settings *settings)
     printf("{\"seconds\": %.2f, \"beta\": %.4f, \"alpha\": %.4f, \"accuracy\": %.5f, \"library_bytes\": %llu, \"first\": %.5f}\n", seconds,
            mmcl__grid_at(&betas, best / settings->alphas), mmcl__grid_at(&alphas, best % settings->alphas),
            (double) counts[best] / (double) settings->rows, (unsigned long long) memory.peak_bytes, (double) counts[0] / (double) settings->rows);
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------- prediction --- */
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *) a, y = *(const double *) b;
+    return (x > y) - (x < y);
+}
+
+/* Median seconds of one call; `flush` [bytes] is walked through before each where there is one. */
+static double time_row(mmcl_context *context, const mmcl_classifier *head, const float *row, size_t cols, float *scores, char *flush, size_t bytes)
+{
+    enum { TIMES = 2001 };
+    static double     seconds[TIMES];
+    const mmcl_matrix view  = {.data = row, .rows = 1, .cols = cols};
+    size_t            times = flush != NULL ? 101 : TIMES;
+    for (size_t i = 0; i < times; i++) {
+        for (size_t j = 0; j < bytes && flush != NULL; j += 64)
+            flush[j]++;
+        double began = now();
+        check(context, mmcl_classifier_scores(head, &view, scores, 0));
+        seconds[i] = now() - began;
+    }
+    qsort(seconds, times, sizeof *seconds, ascending);
+    return seconds[times / 2];
+}
+
+static int run_row(mmcl_context *context, const struct settings *settings)
+{
+    const size_t d = settings->cols, classes = settings->classes, bytes = (size_t) 256 << 20;
+    uint64_t     state   = 1;
+    float       *centres = take(classes * d, sizeof *centres), *scores = take(classes, sizeof *scores);
+    int64_t     *labels  = take(settings->keys, sizeof *labels);
+    char        *flush   = take(bytes, 1);
+    for (size_t i = 0; i < classes * d; i++)
+        centres[i] = (float) noise(&state);
+    for (size_t i = 0; i < settings->keys; i++)
+        labels[i] = (int64_t) (i % classes);
+    float *shots = sample(&state, settings, centres, settings->keys, 3.2, 40), *words = sample(&state, settings, centres, classes, 3.2, 40);
+    mmcl_adapt_data data = {.struct_size = sizeof data, .classes = classes,
+                            .train = {{.data = shots, .rows = settings->keys, .cols = d}, labels},
+                            .text = {{.data = words, .rows = classes, .cols = d}, labels}};
+    for (uint32_t narrow = 0; narrow < 2; narrow++) {
+        mmcl_adapt_options options = {.struct_size = sizeof options, .beta = 5.5, .alpha = 1.2, .narrow_keys = narrow};
+        mmcl_classifier   *head    = NULL;
+        check(context, mmcl_adapt_fit(&head, context, MMCL_METHOD_TIP, &data, &options, NULL));
+        double hot = time_row(context, head, shots, d, scores, NULL, 0), cold = time_row(context, head, shots, d, scores, flush, bytes);
+        printf("{\"keys\": \"%s\", \"hot_us\": %.1f, \"cold_us\": %.1f}\n", narrow ? "bfloat16" : "float32", 1e6 * hot, 1e6 * cold);
+        mmcl_classifier_destroy(head);
+    }
     return 0;
 }
 
@@ -183,7 +235,7 @@ int main(int argc, char **argv)
     mmcl_context        *context = NULL;
     mmcl_context_options options = {.struct_size = sizeof options, .threads = settings.threads};
     check(NULL, mmcl_context_create(&context, &options));
-    int status = run_search(context, &settings);
+    int status = row ? run_row(context, &settings) : run_search(context, &settings);
     mmcl_context_destroy(context);
     return status;
 }

@@ -1,0 +1,244 @@
+/* Heads with a cache of keys: scores against the formulas in float64, files, and keys and classes added later. */
+#include "adapt_support.h"
+
+#include <stdlib.h>
+
+/* ------------------------------------------------------------------------------------------------- the formulas --- */
+
+/* What a head computes, for one row, in float64 and one key after the other. */
+struct formula {
+    const mmcl_transform *transform;
+    bool                  unit, min_max, text;
+    double                scale, alpha, beta, gamma, eta;
+};
+
+static void see(const struct formula *formula, const float *row, size_t *width, double *out)
+{
+    float             mapped[D];
+    const mmcl_matrix view = {.data = row, .rows = 1, .cols = D};
+    double            square = 0;
+    *width                   = D;
+    memcpy(mapped, row, sizeof mapped);
+    if (formula->transform != NULL) {
+        OK(mmcl_transform_shape(formula->transform, NULL, width));
+        OK(mmcl_transform_apply(formula->transform, &view, mapped, 0));
+    }
+    for (size_t j = 0; j < *width; j++)
+        square += (double) mapped[j] * (double) mapped[j];
+    for (size_t j = 0; j < *width; j++)
+        out[j] = (double) mapped[j] / (formula->unit ? sqrt(square) : 1);
+}
+
+static double product(const double *a, const double *b, size_t n)
+{
+    double sum = 0;
+    for (size_t j = 0; j < n; j++)
+        sum += a[j] * b[j];
+    return sum;
+}
+
+static void class_texts(double *out)
+{
+    memset(out, 0, K * D * sizeof *out);
+    for (size_t i = 0; i < PROMPTS; i++)
+        for (size_t j = 0; j < D; j++)
+            out[(size_t) text_y[i] * D + j] += (double) text_x[i * D + j];
+    for (size_t k = 0; k < K; k++) {
+        double length = sqrt(product(out + k * D, out + k * D, D));
+        for (size_t j = 0; j < D; j++)
+            out[k * D + j] /= length;
+    }
+}
+
+/* The mean of `rows` [n, D], weighted by exp(weight). */
+static void weighted_mean(const double *rows, size_t n, const double *weight, double *out)
+{
+    double all = 0;
+    memset(out, 0, D * sizeof *out);
+    for (size_t i = 0; i < n; i++) {
+        all += exp(weight[i]);
+        for (size_t j = 0; j < D; j++)
+            out[j] += exp(weight[i]) * rows[i * D + j];
+    }
+    for (size_t j = 0; j < D; j++)
+        out[j] /= all;
+}
+
+static void text_scores(const struct formula *formula, const double *f, const double *texts, double *out)
+{
+    double shots[N * D], weight[N], mean[D];
+    for (size_t i = 0; i < N * D; i++)
+        shots[i] = (double) train_x[i];
+    for (size_t k = 0; k < K; k++) {
+        for (size_t i = 0; i < N; i++)
+            weight[i] = product(shots + i * D, texts + k * D, D);
+        weighted_mean(shots, N, weight, mean);
+        out[k] = formula->scale * (product(f, texts + k * D, D) + formula->gamma * product(f, mean, D));
+    }
+    for (size_t k = 0; k < K; k++)
+        weight[k] = product(f, texts + k * D, D);
+    weighted_mean(texts, K, weight, mean);
+    for (size_t k = 0; k < K; k++)
+        out[k] += formula->scale * formula->eta * product(mean, texts + k * D, D);
+}
+
+static void formula_scores(const struct formula *formula, const float *row, double *out)
+{
+    double f[D], u[D], key[D], affinity[N], texts[K * D], lo = INFINITY, hi = -INFINITY;
+    size_t width;
+    for (size_t j = 0; j < D; j++)
+        f[j] = (double) row[j];
+    see(formula, row, &width, u);
+    for (size_t i = 0; i < N; i++) {
+        see(formula, train_x + i * D, &width, key);
+        affinity[i] = product(u, key, width);
+        lo          = fmin(lo, affinity[i]);
+        hi          = fmax(hi, affinity[i]);
+    }
+    memset(out, 0, K * sizeof *out);
+    class_texts(texts);
+    if (formula->text)
+        text_scores(formula, f, texts, out);
+    for (size_t i = 0; i < N; i++) {
+        double a = formula->min_max ? (affinity[i] - lo) / (hi - lo) : affinity[i];
+        out[train_y[i]] += formula->alpha * exp(-formula->beta * (1 - a));
+    }
+}
+
+static void assert_formula(const mmcl_classifier *head, const struct formula *formula)
+{
+    float             scores[M * K], single[K];
+    const mmcl_matrix rows = {.data = val_x, .rows = M, .cols = D};
+    OK(mmcl_classifier_scores(head, &rows, scores, 0));
+    for (size_t i = 0; i < M; i++) {
+        double            want[K];
+        const mmcl_matrix row = {.data = val_x + i * D, .rows = 1, .cols = D};
+        formula_scores(formula, val_x + i * D, want);
+        OK(mmcl_classifier_scores(head, &row, single, 0));
+        for (size_t k = 0; k < K; k++) {
+            ck_assert_double_eq_tol((double) scores[i * K + k], want[k], 2e-5 * (1 + fabs(want[k])));
+            ck_assert_double_eq_tol((double) single[k], want[k], 2e-5 * (1 + fabs(want[k])));
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------------ heads --- */
+
+/* Without val rows, so that the options and the defaults decide. */
+static mmcl_adapt_data without_val(const mmcl_transform *transform, bool text)
+{
+    mmcl_adapt_data data = all_data(transform);
+    data.val.features.rows = 0;
+    if (!text)
+        data.text.features.rows = 0;
+    return data;
+}
+
+START_TEST(scores_follow_the_formulas)
+{
+    const bool       cca = _i & 1, text = _i & 2;
+    mmcl_transform  *transform = _i & 4 ? transform_of("whiten:6") : NULL;
+    mmcl_adapt_data  data = without_val(transform, text);
+    mmcl_adapt_info  info;
+    mmcl_adapt_options options = {.struct_size = sizeof options, .gamma_start = 0.3, .eta_start = 0.7};
+    struct formula   formula = {.transform = transform, .unit = !cca, .min_max = cca, .text = text, .scale = 100, .alpha = text ? 1.17 : 1, .beta = 1,
+                                .gamma = cca ? 0.3 : 0, .eta = cca ? 0.7 : 0};
+    mmcl_classifier *head = fit_head(cca ? MMCL_METHOD_CCA : MMCL_METHOD_TIP, &data, &options, &info);
+    ck_assert_double_eq(info.beta, 1);
+    ck_assert_double_eq(info.alpha, formula.alpha);
+    ck_assert(isnan(info.gamma) == !(cca && text));
+    assert_formula(head, &formula);
+    mmcl_classifier_destroy(head);
+    options = (mmcl_adapt_options){.struct_size = sizeof options, .alpha = 2.5, .beta = 5.5, .logit_scale = 20, .gamma = 0.2, .eta = 0.1};
+    formula.alpha = text ? 2.5 : 1;
+    formula.beta  = 5.5;
+    formula.scale = 20;
+    formula.gamma = cca ? 0.2 : 0;
+    formula.eta   = cca ? 0.1 : 0;
+    head          = fit_head(cca ? MMCL_METHOD_CCA : MMCL_METHOD_TIP, &data, &options, &info);
+    assert_formula(head, &formula);
+    mmcl_classifier_destroy(head);
+    mmcl_transform_destroy(transform);
+}
+END_TEST
+
+/* Rows of the val set right by the formula. */
+static size_t right_of(const struct formula *formula)
+{
+    size_t right = 0;
+    for (size_t i = 0; i < M; i++) {
+        double scores[K];
+        size_t best = 0;
+        formula_scores(formula, val_x + i * D, scores);
+        for (size_t k = 1; k < K; k++)
+            best = scores[k] > scores[best] ? k : best;
+        right += best == (size_t) val_y[i];
+    }
+    return right;
+}
+
+START_TEST(tip_takes_the_first_best_pair)
+{
+    mmcl_adapt_data    data    = all_data(NULL);
+    mmcl_adapt_info    info;
+    mmcl_adapt_options options = {.struct_size = sizeof options, .beta = 3, .logit_scale = 5};
+    mmcl_classifier   *head    = fit_head(MMCL_METHOD_TIP, &data, &options, &info);
+    struct formula     formula = {.unit = true, .text = true, .scale = 5, .beta = 3};
+    size_t             most = 0, best = 0;
+    for (size_t j = 0; j < 20; j++) {
+        formula.alpha = 0.1 + (double) j * (3 - 0.1) / 20;
+        size_t right  = right_of(&formula);
+        if (right > most) {
+            most = right;
+            best = j;
+        }
+    }
+    ck_assert_double_eq_tol(info.alpha, 0.1 + (double) best * (3 - 0.1) / 20, 1e-12);
+    ck_assert_double_eq_tol(info.val_accuracy, (double) most / M, 1e-12);
+    ck_assert_uint_eq(info.flags, MMCL_ADAPT_PARAMETERS_ON_VAL);
+    mmcl_classifier_destroy(head);
+}
+END_TEST
+
+START_TEST(cca_searches_in_two_stages)
+{
+    mmcl_adapt_data    data    = all_data(NULL);
+    mmcl_adapt_info    info;
+    mmcl_adapt_options options = {.struct_size = sizeof options, .beta = 3, .alpha = 1.3, .logit_scale = 5, .gamma_start = 0.5, .eta = 0.25,
+                                  .protocol = _i == 0 ? MMCL_PROTOCOL_STRICT : MMCL_PROTOCOL_PAPER};
+    mmcl_classifier   *head    = fit_head(MMCL_METHOD_CCA, &data, &options, &info);
+    struct formula     formula = {.min_max = true, .text = true, .scale = 5, .beta = 3, .alpha = 1.3, .gamma = _i == 0 ? 0.5 : 0,
+                                  .eta = _i == 0 ? 0.25 : 0};
+    size_t             most  = right_of(&formula);
+    double             gamma = 0.5, eta = 0.25, more = _i == 0 ? 1 : 5;
+    for (size_t j = 0; j < 100; j++) {
+        formula.gamma = more * (0.1 + (double) j * (2.5 - 0.1) / 99);
+        formula.eta   = more * 0.25;
+        size_t right  = right_of(&formula);
+        if (right > most) {
+            most  = right;
+            gamma = formula.gamma;
+            eta   = formula.eta;
+        }
+    }
+    ck_assert_double_eq_tol(info.gamma, gamma, 1e-12);
+    ck_assert_double_eq_tol(info.eta, eta, 1e-12);
+    ck_assert_uint_eq(info.flags, MMCL_ADAPT_PARAMETERS_ON_VAL | (_i == 0 ? 0 : MMCL_ADAPT_AS_RELEASED));
+    formula.gamma = gamma;
+    formula.eta   = eta;
+    assert_formula(head, &formula);
+    mmcl_classifier_destroy(head);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("cache");
+    TCase *heads = tcase_create("heads");
+    tcase_add_checked_fixture(heads, setup, teardown);
+    tcase_add_loop_test(heads, scores_follow_the_formulas, 0, 8);
+    tcase_add_test(heads, tip_takes_the_first_best_pair);
+    tcase_add_loop_test(heads, cca_searches_in_two_stages, 0, 2);
+    suite_add_tcase(suite, heads);
+    return run_suite(suite);
+}

@@ -321,8 +321,7 @@ mmcl_status mmcl__cache_add_class(mmcl__cache *cache, const double *text)
 
 /* ---------------------------------------------------------------------------------------------------------- creation --- */
 
-/* Borrowed pointers of the form as those of a cache, to make one like it. */
-static mmcl__cache shape_of(size_t classes, const mmcl__cache_form *form)
+mmcl__cache mmcl__cache_like(size_t classes, const mmcl__cache_form *form)
 {
     mmcl__cache   like = {.inputs = form->inputs, .classes = classes, .map = (mmcl_transform *) form->map, .channels = (int32_t *) form->channels,
                           .n_channels = form->n_channels, .unit = form->unit, .min_max = form->min_max, .alpha = form->alpha,
@@ -349,14 +348,20 @@ static void copy_form(mmcl__cache *cache, const mmcl__cache_form *form)
         mmcl__convert()->f64_to_f32(texts, form->text, cache->text_f32);
 }
 
+mmcl_status mmcl__cache_make(mmcl__cache **out, mmcl_context *context, size_t classes, const mmcl__cache_form *form, bool narrow, size_t room)
+{
+    mmcl__cache like = mmcl__cache_like(classes, form);
+    like.narrow      = narrow ? (uint32_t *) (uintptr_t) form : NULL;
+    return make_like(out, context, &like, classes, room);
+}
+
 mmcl_status mmcl__cache_create(mmcl__cache **out, mmcl_context *context, size_t classes, const mmcl__cache_form *form, size_t n,
                                const float *rows, const int32_t *labels)
 {
-    mmcl__cache  like = shape_of(classes, form), *cache;
-    mmcl_status  status;
-    MMCL__TRY(make_like(&cache, context, &like, classes, n));
+    mmcl__cache *cache;
+    MMCL__TRY(mmcl__cache_make(&cache, context, classes, form, false, n));
     copy_form(cache, form);
-    status = insert_rows(cache, n, rows, labels);
+    mmcl_status status = insert_rows(cache, n, rows, labels);
     if (status == MMCL_OK)
         *out = cache;
     else

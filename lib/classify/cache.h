@@ -55,6 +55,11 @@ struct mmcl__cache {
  */
 mmcl_status mmcl__cache_create(mmcl__cache **out, mmcl_context *context, size_t classes, const mmcl__cache_form *form, size_t n,
                                const float *rows, const int32_t *labels);
+/* The sizes that a cache of this form would have, and which arrays: these are not to be looked into. */
+mmcl__cache mmcl__cache_like(size_t classes, const mmcl__cache_form *form);
+
+/* One without keys, in which there is room for some; the arrays of the form are not copied, but there is room for them as well. */
+mmcl_status mmcl__cache_make(mmcl__cache **out, mmcl_context *context, size_t classes, const mmcl__cache_form *form, bool narrow, size_t room);
 void        mmcl__cache_destroy(mmcl__cache *cache);
 mmcl_status mmcl__cache_copy(mmcl__cache **out, mmcl_context *context, const mmcl__cache *cache);
 

@@ -1,12 +1,10 @@
 /* Heads in model files: a linear one as ever, others block by block. */
-#include "classify/classifier.h"
-
 #include "io/model_parts.h"
 
 /* Elements of "head/options": their order is the file's, and only ever grows at the end. */
 enum { OPTION_INPUTS, OPTION_CLASSES, OPTION_WIDTH, OPTION_UNIT_ROWS, OPTION_UNIT_MAPPED, OPTION_BLOCKS, N_OPTIONS };
 /* Bits of OPTION_BLOCKS. */
-enum { BLOCK_MAP = 1, BLOCK_LINEAR = 2, ALL_BLOCKS = 3 };
+enum { BLOCK_MAP = 1, BLOCK_LINEAR = 2, BLOCK_CACHE = 4, ALL_BLOCKS = 7 };
 
 /* ---------------------------------------------------------------------------------------------------------- writing --- */
 
@@ -27,11 +25,14 @@ mmcl_status mmcl__model_put_head(mmcl_writer *writer, const mmcl_classifier *hea
         [OPTION_WIDTH]       = (int64_t) head->width,
         [OPTION_UNIT_ROWS]   = head->unit_rows,
         [OPTION_UNIT_MAPPED] = head->unit_mapped,
-        [OPTION_BLOCKS]      = (head->map != NULL ? BLOCK_MAP : 0) | (head->weights != NULL ? BLOCK_LINEAR : 0),
+        [OPTION_BLOCKS]      = (head->map != NULL ? BLOCK_MAP : 0) | (head->weights != NULL ? BLOCK_LINEAR : 0) |
+                               (head->cache != NULL ? BLOCK_CACHE : 0),
     };
     MMCL__TRY(mmcl__writer_put(writer, "head/options", MMCL_I64, 1, &(uint64_t){N_OPTIONS}, options));
     if (head->map != NULL)
         MMCL__TRY(mmcl__model_put_transform(writer, "head/map/", head->map));
+    if (head->cache != NULL)
+        MMCL__TRY(mmcl__model_put_cache(writer, head->cache));
     return head->weights != NULL ? put_linear(writer, "head/weights", "head/intercepts", head) : MMCL_OK;
 }
 
@@ -64,7 +65,7 @@ static mmcl_status check_options(const mmcl_archive *archive, const int64_t *opt
     if (options[OPTION_INPUTS] < 1 || options[OPTION_INPUTS] > MMCL_MAX_COLUMNS || options[OPTION_WIDTH] < 1 ||
         options[OPTION_WIDTH] > MMCL_MAX_COLUMNS || options[OPTION_CLASSES] < 1 || options[OPTION_UNIT_ROWS] < 0 ||
         options[OPTION_UNIT_ROWS] > 1 || options[OPTION_UNIT_MAPPED] < 0 || options[OPTION_UNIT_MAPPED] > 1 ||
-        !(options[OPTION_BLOCKS] & BLOCK_LINEAR))
+        !(options[OPTION_BLOCKS] & (BLOCK_LINEAR | BLOCK_CACHE)))
         return mmcl__model_damaged(archive, "head/options", "describes no head");
     return MMCL_OK;
 }
@@ -88,7 +89,7 @@ static mmcl_status take_blocks(mmcl_archive *archive, const int64_t *options, mm
     if (head->inputs != (uint64_t) options[OPTION_INPUTS] || head->classes != (uint64_t) options[OPTION_CLASSES] ||
         head->width != (uint64_t) options[OPTION_WIDTH])
         return mmcl__model_damaged(archive, "head/options", "does not fit the other arrays");
-    return MMCL_OK;
+    return options[OPTION_BLOCKS] & BLOCK_CACHE ? mmcl__model_take_cache(&head->cache, archive, head->inputs, head->classes) : MMCL_OK;
 }
 
 mmcl_status mmcl__model_take_head(mmcl_classifier **out, mmcl_archive *archive)
@@ -99,7 +100,10 @@ mmcl_status mmcl__model_take_head(mmcl_classifier **out, mmcl_archive *archive)
         return take_linear(archive, "classifier/weights", "classifier/intercepts", out);
     MMCL__TRY(mmcl__model_take(archive, "head/options", MMCL_I64, N_OPTIONS, options));
     MMCL__TRY(check_options(archive, options));
-    MMCL__TRY(take_linear(archive, "head/weights", "head/intercepts", &head));
+    if (options[OPTION_BLOCKS] & BLOCK_LINEAR)
+        MMCL__TRY(take_linear(archive, "head/weights", "head/intercepts", &head));
+    else
+        MMCL__TRY(mmcl__classifier_create(&head, archive->context, (size_t) options[OPTION_CLASSES], (size_t) options[OPTION_WIDTH], NULL, NULL));
     mmcl_status status = take_blocks(archive, options, head);
     if (status == MMCL_OK)
         *out = head;

@@ -2,6 +2,7 @@
 #include "adapt_support.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 /* ------------------------------------------------------------------------------------------------- the formulas --- */
 
@@ -134,6 +135,34 @@ static mmcl_adapt_data without_val(const mmcl_transform *transform, bool text)
     return data;
 }
 
+static void assert_same_scores(const mmcl_classifier *a, const mmcl_classifier *b)
+{
+    float             scores[2][M * (K + 1)];
+    size_t            classes;
+    const mmcl_matrix rows = {.data = val_x, .rows = M, .cols = D};
+    OK(mmcl_classifier_shape(a, NULL, &classes));
+    OK(mmcl_classifier_scores(a, &rows, scores[0], 0));
+    OK(mmcl_classifier_scores(b, &rows, scores[1], 0));
+    ck_assert_mem_eq(scores[0], scores[1], M * classes * sizeof(float));
+}
+
+/* What is loaded scores as what was saved, bit for bit. */
+static void through_a_file(const mmcl_classifier *head)
+{
+    mmcl_pipeline *made, *loaded;
+    char           path[] = "/tmp/mmcl-test-cache-XXXXXX";
+    int            file   = mkstemp(path);
+    ck_assert_int_ge(file, 0);
+    close(file);
+    OK(mmcl_pipeline_create(&made, context, NULL, head, NULL));
+    OK(mmcl_pipeline_save(made, path));
+    OK(mmcl_pipeline_load(&loaded, context, path, NULL));
+    assert_same_scores(head, mmcl_pipeline_classifier(loaded));
+    mmcl_pipeline_destroy(loaded);
+    mmcl_pipeline_destroy(made);
+    unlink(path);
+}
+
 START_TEST(scores_follow_the_formulas)
 {
     const bool       cca = _i & 1, text = _i & 2;
@@ -148,6 +177,7 @@ START_TEST(scores_follow_the_formulas)
     ck_assert_double_eq(info.alpha, formula.alpha);
     ck_assert(isnan(info.gamma) == !(cca && text));
     assert_formula(head, &formula);
+    through_a_file(head);
     mmcl_classifier_destroy(head);
     options = (mmcl_adapt_options){.struct_size = sizeof options, .alpha = 2.5, .beta = 5.5, .logit_scale = 20, .gamma = 0.2, .eta = 0.1};
     formula.alpha = text ? 2.5 : 1;

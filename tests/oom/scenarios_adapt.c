@@ -93,6 +93,8 @@ end:
 const scenario scenarios_adapt[] = {
     {"zeroshot", adapt, "zeroshot"},
     {"ncm", adapt, "ncm"},
+    {"tip", adapt, "tip"},
+    {"cca", adapt, "cca"},
     {"few shots", fewshot, NULL},
     {"few shots, paper", fewshot, "paper"},
     {"probe-zs", adapt, "probe-zs"},

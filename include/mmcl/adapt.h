@@ -94,6 +94,8 @@ typedef struct mmcl_adapt_options {
     mmcl_clap_constraint clap;
     mmcl_precision       precision; /* of the probes' products */
     uint32_t             check_norms; /* 1: where a head works on cosines, rows off unit length by over 1e-2 are an error */
+    uint32_t             narrow_keys; /* 1: heads with a cache predict with keys rounded to bfloat16: half the memory traffic, half the time */
+    uint32_t             reserved;    /* 0 */
 } mmcl_adapt_options;
 
 /* What was done: bits of mmcl_adapt_info.flags. */

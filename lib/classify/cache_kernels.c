@@ -16,6 +16,7 @@
 #endif
 
 typedef float    vec __attribute__((vector_size(4 * LANES)));
+typedef float    quad __attribute__((vector_size(16)));
 typedef uint32_t words __attribute__((vector_size(4 * LANES)));
 typedef float    loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias)); /* anywhere in memory */
 typedef uint32_t loose_words __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -24,7 +25,9 @@ typedef uint32_t loose_words __attribute__((vector_size(4 * LANES), aligned(4), 
 #define UNROLL _Pragma("GCC unroll 16")
 #define EACH_LANE for (int l = 0; l < MMCL__GRID_LANES; l++)
 
-static_assert(MMCL__KEY_PAD % LANES == 0 && MMCL__GRID_LANES % LANES == 0, "padding and lanes are whole vectors");
+#define LINE 16 /* floats or words of a cache line */
+
+static_assert(LINE % LANES == 0 && MMCL__KEY_PAD == 2 * LINE && MMCL__GRID_LANES % LANES == 0, "padding and lanes are whole vectors");
 
 INLINE vec load(const float *at)
 {
@@ -40,26 +43,38 @@ INLINE void store(float *at, vec value)
 
 INLINE float total(vec sums)
 {
-    float out = 0;
+    quad parts[LANES / 4], all = {0};
+    memcpy(parts, &sums, sizeof parts);
     UNROLL
-    for (int l = 0; l < LANES; l++)
-        out += sums[l];
-    return out;
+    for (int l = 0; l < LANES / 4; l++)
+        all += parts[l];
+    return (all[0] + all[2]) + (all[1] + all[3]);
 }
 
-/* One row with `count` keys; several at a time share what is loaded of the row and hide the latency of the sums. */
+/*
+ * One row with `count` keys; several at a time share what is loaded of the row, and two sums for each hide the latency of additions.
+ * The keys behind them are asked for early: a processor's own prefetching begins anew on each page.
+ */
 INLINE void dots_of(size_t width, int count, const float *row, const float *keys, float *out)
 {
-    vec sums[4] = {{0}};
-    for (size_t i = 0; i < width; i += LANES) {
-        vec x = load(row + i);
+    vec sums[4][LINE / LANES] = {{{0}}};
+    for (size_t i = 0; i < width; i += LINE) {
         UNROLL
-        for (int j = 0; j < count; j++)
-            sums[j] += x * load(keys + (size_t) j * width + i);
+        for (int j = 0; j < count; j++) {
+            __builtin_prefetch(keys + (size_t) (count + j) * width + i);
+            UNROLL
+            for (int v = 0; v < LINE / LANES; v++)
+                sums[j][v] += load(row + i + v * LANES) * load(keys + (size_t) j * width + i + v * LANES);
+        }
     }
     UNROLL
-    for (int j = 0; j < count; j++)
-        out[j] = total(sums[j]);
+    for (int j = 0; j < count; j++) {
+        vec all = sums[j][0];
+        UNROLL
+        for (int v = 1; v < LINE / LANES; v++)
+            all += sums[j][v];
+        out[j] = total(all);
+    }
 }
 
 static void dots(size_t width, size_t n, const float *row, const float *keys, float *out)
@@ -73,28 +88,26 @@ static void dots(size_t width, size_t n, const float *row, const float *keys, fl
 
 INLINE void dots_narrow_of(size_t width, int count, const float *row, const uint32_t *keys, float *out)
 {
-    vec    even[4] = {{0}}, odd[4] = {{0}};
-    size_t half = width / 2, i = 0;
-    for (; i + LANES <= half; i += LANES) {
-        vec x = load(row + i), y = load(row + half + i);
+    const size_t half = width / 2;
+    vec          even[4] = {{0}}, odd[4] = {{0}};
+    for (size_t i = 0; i < half; i += LINE) {
         UNROLL
-        for (int j = 0; j < count; j++) {
-            words pair = *(const loose_words *) (keys + (size_t) j * half + i);
-            even[j] += x * (vec) (pair << 16);
-            odd[j] += y * (vec) (pair & 0xffff0000u);
+        for (int j = 0; j < count; j++)
+            __builtin_prefetch(keys + (size_t) (count + j) * half + i);
+        UNROLL
+        for (int v = 0; v < LINE; v += LANES) {
+            vec x = load(row + i + (size_t) v), y = load(row + half + i + (size_t) v);
+            UNROLL
+            for (int j = 0; j < count; j++) {
+                words pair = *(const loose_words *) (keys + (size_t) j * half + i + v);
+                even[j] += x * (vec) (pair << 16);
+                odd[j] += y * (vec) (pair & 0xffff0000u);
+            }
         }
     }
     UNROLL
-    for (int j = 0; j < count; j++) {
+    for (int j = 0; j < count; j++)
         out[j] = total(even[j] + odd[j]);
-        for (size_t k = i; k < half; k++) {
-            uint32_t pair = keys[(size_t) j * half + k], low = pair << 16, high = pair & 0xffff0000u;
-            float    first, second;
-            memcpy(&first, &low, sizeof first);
-            memcpy(&second, &high, sizeof second);
-            out[j] += row[k] * first + row[half + k] * second;
-        }
-    }
 }
 
 static void dots_narrow(size_t width, size_t n, const float *row, const uint32_t *keys, float *out)

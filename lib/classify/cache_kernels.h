@@ -11,7 +11,7 @@
 #define MMCL__GRID_LANES 16
 
 /* Keys are padded with zeros to a multiple of this many columns. */
-#define MMCL__KEY_PAD 16
+#define MMCL__KEY_PAD 32
 
 /* Betas first, first + step, ... and the relative error of the sums at each: beta slope[lane] + constant + i growth. */
 typedef struct mmcl__grid_betas {

@@ -1,6 +1,7 @@
 #include "classify/classify.h"
 
 #include "classify/cache.h"
+#include "classify/cache_kernels.h"
 #include "linalg/blas.h"
 #include "transform/transform.h"
 
@@ -58,7 +59,11 @@ static void score_block(const mmcl_classifier *classifier, const float *rows, si
 {
     size_t       d    = classifier->width;
     const float *bias = classifier->intercepts_f32 + from;
-    mmcl__gemm_f32(false, true, n, count, d, 1, rows, d, classifier->weights_f32 + from * d, d, keep, out, count);
+    const float *weights = classifier->weights_f32 + from * d;
+    if (n == 1 && keep == 0 && d % MMCL__KEY_PAD == 0) /* what a BLAS does for one row is slow */
+        mmcl__cache_kernel()->dots(d, count, rows, weights, out);
+    else
+        mmcl__gemm_f32(false, true, n, count, d, 1, rows, d, weights, d, keep, out, count);
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < count; k++)
             out[i * count + k] += bias[k];

@@ -37,10 +37,10 @@ static size_t below(size_t n)
 START_TEST(dots_equal_reference)
 {
     const mmcl__cache_kernels *fast = mmcl__cache_kernel(), *slow = &mmcl__cache_reference;
-    for (size_t width = 16; width <= 528; width += 16)
+    for (size_t width = 32; width <= 544; width += 32)
         for (size_t n = 0; n < 7; n++) {
-            float    row[528], keys[7 * 528], out[2][8];
-            uint32_t narrow[7 * 264];
+            float    row[544], keys[7 * 544], out[2][8];
+            uint32_t narrow[7 * 272];
             for (size_t i = 0; i < width; i++)
                 row[i] = (float) (uniform() - 0.5);
             for (size_t i = 0; i < n * width; i++)

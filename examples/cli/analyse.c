@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_COMPONENTS 128 /* that are analysed without --components */
+#define MOST_COMPONENTS 128 /* that are analysed without --components: time grows with their square */
+#define HELD            0.9 /* share of the variance that whitening is recommended for: the rest is many directions that hold little */
 #define AXES_SCORE      4   /* above it there are axes */
 #define FLAT            1.5 /* largest over smallest variance of components that need no whitening */
 
@@ -20,7 +21,7 @@ typedef struct settings {
 } settings;
 
 static const cli_option options[] = {
-    {"components", OPTION_COUNT, offsetof(settings, components), "K", "of the ICA (default: as many as stand out, at most 128)", NULL, 2, 4096},
+    {"components", OPTION_COUNT, offsetof(settings, components), "K", "of the ICA (default: below, at most 128)", NULL, 2, 4096},
     {"runs", OPTION_COUNT, offsetof(settings, runs), "N", "of the ICA, for the stability (default: 10)", NULL, 2, 1000},
     {"bootstrap", OPTION_FLAG, offsetof(settings, bootstrap), NULL, "each run sees rows drawn with replacement", NULL, 0, 0},
     {"classes", OPTION_TEXT, offsetof(settings, classes), "DATA", "tell components by the class means of a few-shot data set (its val rows)", NULL, 0, 0},
@@ -45,6 +46,46 @@ static int count_components(analysis *a)
         status = mmcl_parallel_analysis(moments, &how, &a->standing, a->spectrum, a->thresholds);
     mmcl_moments_destroy(moments);
     return status == MMCL_OK ? EXIT_OK : session_fail(a->session, status, a->rows.name);
+}
+
+/*
+ * How many leading directions lie above a noise floor: direction k is noise when it and those after it spread no more than as many rows
+ * of white noise would, whose largest variance is near its mean times (1 + sqrt(directions / rows))^2 (Marchenko and Pastur 1967).
+ */
+static size_t above_noise(const double *spectrum, size_t cols, size_t rows)
+{
+    double rest = 0;
+    for (size_t k = 0; k < cols; k++)
+        rest += spectrum[k];
+    for (size_t k = 0; k < cols; k++) {
+        double left = (double) (cols - k), edge = rest / left * pow(1 + sqrt(left / (double) rows), 2);
+        if (spectrum[k] <= edge)
+            return k;
+        rest -= spectrum[k];
+    }
+    return cols;
+}
+
+static size_t holding(const double *spectrum, size_t cols, double share)
+{
+    double sum = 0, held = 0;
+    size_t k   = 0;
+    for (size_t i = 0; i < cols; i++)
+        sum += spectrum[i];
+    while (k < cols && held < share * sum)
+        held += spectrum[k++];
+    return k;
+}
+
+/* At least those that stand out of unrelated columns; up to a share of the variance, as far as there is more than noise. */
+static void choose_components(analysis *a, const settings *s)
+{
+    size_t cols = a->rows.view.cols;
+    a->signal   = above_noise(a->spectrum, cols, a->rows.view.rows);
+    a->held     = holding(a->spectrum, cols, HELD);
+    uint64_t least = a->signal < a->held ? a->signal : a->held;
+    a->wanted      = s->components > 0 ? s->components : a->standing > least ? a->standing : least;
+    a->components  = s->components > 0 || a->wanted < MOST_COMPONENTS ? a->wanted : MOST_COMPONENTS;
 }
 
 static int find_axes(analysis *a, const settings *s)
@@ -81,17 +122,17 @@ static int find_axes(analysis *a, const settings *s)
 /* What the evidence speaks for. */
 static void recommend(analysis *a)
 {
-    bool        unit = a->unit_rows == a->rows.view.rows, flat = a->spectrum[0] < FLAT * a->spectrum[a->components - 1];
+    bool        unit = a->unit_rows == a->rows.view.rows, flat = a->spectrum[0] < FLAT * a->spectrum[a->wanted - 1];
     const char *tail = unit ? "+normalize" : "";
     const char *signs = signs_advice(&a->signs);
     if (signs != NULL) {
-        a->advice = memory_format("ica:%llu:picard:%s%s", (unsigned long long) a->components, signs, tail);
+        a->advice = memory_format("ica:%llu:picard:%s%s", (unsigned long long) a->wanted, signs, tail);
         a->reason = "axes of fixed signs stand out against random rotations; ICA that chooses the signs itself does not find them on rows of norm 1";
     } else if (a->axes.score > AXES_SCORE) {
-        a->advice = memory_format("ica:%llu%s", (unsigned long long) a->components, tail);
+        a->advice = memory_format("ica:%llu%s", (unsigned long long) a->wanted, tail);
         a->reason = "axes that ICA found on half of the rows stand out on the other half against random rotations and against principal axes";
     } else if (!flat) {
-        a->advice = memory_format("whiten:%llu%s", (unsigned long long) a->components, tail);
+        a->advice = memory_format("whiten:%llu%s", (unsigned long long) a->wanted, tail);
         a->reason = "no axes stand out against rotations, so ICA would add nothing to whitening; the components' variances differ";
     } else {
         a->advice = memory_text("raw");
@@ -105,10 +146,10 @@ static int analyse_rows(analysis *a, const settings *s)
     TRY(signs_unit_rows(a->session, &a->rows, &a->unit_rows));
     if (s->components > a->rows.view.cols)
         return terminal_fail(EXIT_ERROR, "--components %llu: %s has %zu columns", (unsigned long long) s->components, a->rows.name, a->rows.view.cols);
-    a->components = s->components > 0 ? s->components : a->standing < MOST_COMPONENTS ? a->standing : MOST_COMPONENTS;
+    choose_components(a, s);
     if (a->components < 2)
         return terminal_fail(EXIT_ERROR, "%s: %llu components stand out of unrelated columns, and two are needed; --components K asks for K", a->rows.name,
-                             (unsigned long long) a->standing);
+                             (unsigned long long) a->components);
     TRY(find_axes(a, s));
     recommend(a);
     return EXIT_OK;
@@ -125,6 +166,8 @@ static void write_json(const void *given, json_writer *out)
     json_count(out, "columns", a->rows.view.cols);
     json_count(out, "unit_rows", a->unit_rows);
     json_count(out, "standing_out", a->standing);
+    json_count(out, "above_noise", a->signal);
+    json_count(out, "hold_90_percent", a->held);
     json_count(out, "components", a->components);
     json_text(out, "recommendation", a->advice);
     json_text(out, "reason", a->reason);
@@ -163,8 +206,8 @@ static void print_findings(const analysis *a)
     while (stable < a->components && a->index[stable] > 0.9)
         stable++;
     printf("%s: %zu rows of %zu columns, %zu of norm 1\n", a->rows.name, a->rows.view.rows, a->rows.view.cols, a->unit_rows);
-    printf("components   %llu directions have more variance than unrelated columns would; %llu are analysed\n", (unsigned long long) a->standing,
-           (unsigned long long) a->components);
+    printf("components   %llu directions have more variance than unrelated columns would, %llu lie above noise, %llu hold 90 %%; %llu are analysed\n",
+           (unsigned long long) a->standing, (unsigned long long) a->signal, (unsigned long long) a->held, (unsigned long long) a->components);
     if (signs_advice(&a->signs) != NULL)
         printf("signs        fixed %s-Gaussian, as automatic ones mislead here\n", signs_advice(&a->signs));
     printf("axes         score %.1f against random rotations on unseen rows; above %d there are axes\n", a->axes.score, AXES_SCORE);
@@ -226,7 +269,8 @@ const cli_command analyse_command = {
     .summary  = "which transform fits these features: components, axes, stability",
     .synopsis = "A [--components K] [--runs N] [--bootstrap] [--classes DATA] [--report F.html] [--json FILE]",
     .text     = "Looks at unlabelled features alone:\n"
-                "  components  directions with more variance than columns without relation would show (parallel analysis)\n"
+                "  components  those with more variance than columns without relation would show (parallel analysis), or, if these are\n"
+                "              more, those that hold 90 % of the variance, as far as they lie above white noise\n"
                 "  axes        whether ICA's axes, found on half of the rows, stand out on the other half against random rotations\n"
                 "  stability   which components every start finds (ICASSO); with --bootstrap, every sample too\n"
                 "With --classes it also tells which classes lie far out on a component, and what the mean row comes to look like\n"

@@ -32,6 +32,8 @@ typedef struct analysis {
     size_t              unit_rows;            /* rows of norm 1 */
     double             *spectrum, *thresholds; /* [columns] variances of directions, and what unrelated columns would show */
     uint64_t            standing, components;  /* above the thresholds; analysed */
+    uint64_t            wanted;                /* of the recommendation; the analysed ones are the leading of them */
+    uint64_t            signal, held;          /* directions above a noise floor; those that hold 90 % of the variance */
     signs_check         signs;                /* of the contrast, on rows of norm 1 alone */
     mmcl_axes_info      axes;
     mmcl_stability_info stability;

@@ -153,8 +153,9 @@ void analyse_write_report(FILE *file, const analysis *a)
 {
     put_heading(file, a);
     fprintf(file, "<h2>How many components</h2>\n<p>%llu directions (blue) have more variance than columns with the same variances but no relation\n"
-                  "to each other would show (red, dashed; Horn's parallel analysis). %llu are analysed below.</p>\n",
-            (unsigned long long) a->standing, (unsigned long long) a->components);
+                  "to each other would show (red, dashed; Horn's parallel analysis). %llu lie above a floor of white noise, and %llu hold 90 %% of the\n"
+                  "variance. %llu are analysed below.</p>\n",
+            (unsigned long long) a->standing, (unsigned long long) a->signal, (unsigned long long) a->held, (unsigned long long) a->components);
     put_spectrum(file, a);
     fprintf(file, "<h2>Are there axes</h2>\n<p>ICA was fitted on half of the rows. On the other half its axes have a mean contrast of %.3g, principal\n"
                   "axes %.3g, random rotations %.3g &plusmn; %.2g: a score of <b>%.1f</b>. Above 4 there are axes that no rotation explains;\n"

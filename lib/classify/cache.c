@@ -326,8 +326,7 @@ mmcl__cache mmcl__cache_like(size_t classes, const mmcl__cache_form *form)
     mmcl__cache   like = {.inputs = form->inputs, .classes = classes, .map = (mmcl_transform *) form->map, .channels = (int32_t *) form->channels,
                           .n_channels = form->n_channels, .unit = form->unit, .min_max = form->min_max, .alpha = form->alpha,
                           .beta = form->beta, .gamma = form->gamma, .eta = form->eta, .scale = form->scale, .text = (double *) form->text,
-                          .base = (double *) form->base, .words = (double *) form->words, .shift = (double *) form->shift,
-                          .adapter = (double *) form->adapter};
+                          .base = (double *) form->base, .words = (double *) form->words, .shift = (double *) form->shift};
     like.width    = form->channels != NULL ? form->n_channels : form->map != NULL ? form->map->outputs : form->inputs;
     like.stride   = (like.width + MMCL__KEY_PAD - 1) / MMCL__KEY_PAD * MMCL__KEY_PAD;
     like.weights  = form->weighted || form->words != NULL ? (float *) (uintptr_t) form : NULL; /* only presence counts */
@@ -343,15 +342,16 @@ static void copy_form(mmcl__cache *cache, const mmcl__cache_form *form)
     copy_block(cache->base, form->base, texts, sizeof *cache->base);
     copy_block(cache->words, form->words, cache->classes * cache->width, sizeof *cache->words);
     copy_block(cache->shift, form->shift, cache->inputs, sizeof *cache->shift);
-    copy_block(cache->adapter, form->adapter, cache->width * cache->width, sizeof *cache->adapter);
     if (form->text != NULL)
         mmcl__convert()->f64_to_f32(texts, form->text, cache->text_f32);
 }
 
-mmcl_status mmcl__cache_make(mmcl__cache **out, mmcl_context *context, size_t classes, const mmcl__cache_form *form, bool narrow, size_t room)
+mmcl_status mmcl__cache_make(mmcl__cache **out, mmcl_context *context, size_t classes, const mmcl__cache_form *form, bool narrow, bool adapter,
+                              size_t room)
 {
     mmcl__cache like = mmcl__cache_like(classes, form);
     like.narrow      = narrow ? (uint32_t *) (uintptr_t) form : NULL;
+    like.adapter     = adapter ? (double *) (uintptr_t) form : NULL;
     return make_like(out, context, &like, classes, room);
 }
 
@@ -359,7 +359,7 @@ mmcl_status mmcl__cache_create(mmcl__cache **out, mmcl_context *context, size_t 
                                const float *rows, const int32_t *labels)
 {
     mmcl__cache *cache;
-    MMCL__TRY(mmcl__cache_make(&cache, context, classes, form, false, n));
+    MMCL__TRY(mmcl__cache_make(&cache, context, classes, form, false, false, n));
     copy_form(cache, form);
     mmcl_status status = insert_rows(cache, n, rows, labels);
     if (status == MMCL_OK)
@@ -367,6 +367,13 @@ mmcl_status mmcl__cache_create(mmcl__cache **out, mmcl_context *context, size_t 
     else
         mmcl__cache_destroy(cache);
     return status;
+}
+
+mmcl_status mmcl__cache_set_adapter(mmcl__cache *cache)
+{
+    assert(cache->adapter == NULL);
+    cache->adapter = mmcl__calloc(cache->context, cache->width * cache->width, sizeof *cache->adapter);
+    return cache->adapter != NULL ? MMCL_OK : MMCL_E_NOMEM;
 }
 
 mmcl_status mmcl__cache_set_narrow(mmcl__cache *cache, bool narrow)

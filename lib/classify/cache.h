@@ -27,7 +27,6 @@ typedef struct mmcl__cache_form {
     const double         *base;       /* [classes, inputs] of the linear block in front of scale; NULL: the text */
     const double         *words;      /* [classes, width] the text as keys are kept, for key weights; NULL: 1 */
     const double         *shift;      /* [inputs] added to a class's text before the map makes a row of words of it; NULL: none */
-    const double         *adapter;    /* [width, width] that keys are multiplied with on their way in; NULL: none */
 } mmcl__cache_form;
 
 struct mmcl__cache {
@@ -45,7 +44,8 @@ struct mmcl__cache {
     uint32_t       *narrow;        /* [room, stride / 2] the same in bfloat16, to predict with; NULL: not wanted */
     float          *weights;       /* [room] w; NULL: 1 */
     float          *raw;           /* [room, inputs] unit rows that the keys came from, for gamma; NULL: not needed */
-    double         *text, *base, *words, *shift, *adapter; /* as in the form, or NULL */
+    double         *text, *base, *words, *shift; /* as in the form, or NULL */
+    double         *adapter;       /* [width, width] that keys are multiplied with on their way in; NULL: none */
     float          *text_f32;      /* [classes, inputs] for eta; NULL: no such term */
 };
 
@@ -59,7 +59,8 @@ mmcl_status mmcl__cache_create(mmcl__cache **out, mmcl_context *context, size_t 
 mmcl__cache mmcl__cache_like(size_t classes, const mmcl__cache_form *form);
 
 /* One without keys, in which there is room for some; the arrays of the form are not copied, but there is room for them as well. */
-mmcl_status mmcl__cache_make(mmcl__cache **out, mmcl_context *context, size_t classes, const mmcl__cache_form *form, bool narrow, size_t room);
+mmcl_status mmcl__cache_make(mmcl__cache **out, mmcl_context *context, size_t classes, const mmcl__cache_form *form, bool narrow, bool adapter,
+                              size_t room);
 void        mmcl__cache_destroy(mmcl__cache *cache);
 mmcl_status mmcl__cache_copy(mmcl__cache **out, mmcl_context *context, const mmcl__cache *cache);
 
@@ -77,6 +78,9 @@ void mmcl__cache_set_gamma(mmcl__cache *cache, double gamma);
 
 /* To be called when keys have been written by other hands. */
 void mmcl__cache_keys_changed(mmcl__cache *cache);
+
+/* An adapter of zeros, to be filled in, for keys that come later: those that are there are as they are. */
+mmcl_status mmcl__cache_set_adapter(mmcl__cache *cache);
 
 /* Puts keys in bfloat16 beside those in float32, to predict with; or takes them away. */
 mmcl_status mmcl__cache_set_narrow(mmcl__cache *cache, bool narrow);

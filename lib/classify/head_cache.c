@@ -11,9 +11,8 @@
 #define BETAS 200
 #define ALPHAS 20
 #define ATTENTIONS 100 /* gammas and etas */
-#define GAMMAS 5       /* of APE, gamma_range / GAMMAS apart from 0 */
-#define APE_RANGE 0.5
-#define APE_GAMMA 0.1
+#define GAMMAS 5       /* of APE */
+#define GAMMA_STEP 0.1
 
 /* --------------------------------------------------------------------------------------------------------- opening --- */
 
@@ -87,6 +86,10 @@ mmcl_status mmcl__caching_finish(mmcl__caching *caching, mmcl_classifier **out)
     head->cache        = cache;
     caching->cache     = NULL;
     adapt->info->alpha = cache->alpha;
+    if (cache->text != NULL) {
+        adapt->info->gamma = cache->gamma;
+        adapt->info->eta   = cache->eta;
+    }
     adapt->info->beta  = cache->beta;
     *out               = head;
     return MMCL_OK;
@@ -147,6 +150,47 @@ mmcl_status mmcl__caching_search(mmcl__caching *caching)
     return grid.rows > 0 ? search_pair(caching, &grid, &right) : MMCL_OK;
 }
 
+/* The first of the highest of counts [gammas, pairs], in the order of the pairs and then the gammas. */
+static size_t best_of(size_t gammas, size_t pairs, const uint64_t *counts, size_t *gamma)
+{
+    size_t best = 0;
+    *gamma      = 0;
+    for (size_t i = 0; i < pairs; i++)
+        for (size_t g = 0; g < gammas; g++)
+            if (counts[g * pairs + i] > counts[*gamma * pairs + best]) {
+                best   = i;
+                *gamma = g;
+            }
+    return best;
+}
+
+mmcl_status mmcl__caching_search_gamma(mmcl__caching *caching)
+{
+    const mmcl__grid      grid = grid_of(caching);
+    const double          fixed = caching->adapt->options->gamma;
+    const mmcl__grid_axis betas = beta_axis(caching), alphas = alpha_axis(caching);
+    const mmcl__grid_axis gammas = fixed != 0 ? (mmcl__grid_axis){fixed, 0, 1} : (mmcl__grid_axis){0, GAMMA_STEP, GAMMAS};
+    const size_t          pairs = betas.count * alphas.count;
+    size_t                gamma;
+    if (grid.rows == 0)
+        return MMCL_OK;
+    uint64_t   *counts = mmcl__alloc(grid.context, gammas.count * pairs, sizeof *counts);
+    mmcl_status status = counts != NULL ? MMCL_OK : MMCL_E_NOMEM;
+    for (size_t g = 0; g < gammas.count && status == MMCL_OK; g++) {
+        mmcl__cache_set_gamma(caching->cache, mmcl__grid_at(&gammas, g));
+        status = mmcl__grid_counts(&grid, &betas, &alphas, counts + g * pairs);
+    }
+    if (status == MMCL_OK) {
+        size_t best           = best_of(gammas.count, pairs, counts, &gamma);
+        caching->cache->beta  = mmcl__grid_at(&betas, best / alphas.count);
+        caching->cache->alpha = mmcl__grid_at(&alphas, best % alphas.count);
+        mmcl__cache_set_gamma(caching->cache, mmcl__grid_at(&gammas, gamma));
+        caching->adapt->info->flags |= MMCL_ADAPT_PARAMETERS_ON_VAL;
+    }
+    mmcl__free(grid.context, counts, gammas.count * pairs, sizeof *counts);
+    return status;
+}
+
 /* ------------------------------------------------------------------------------------------------------ Tip-Adapter --- */
 
 mmcl_status mmcl__head_tip(mmcl__adapt *adapt, mmcl_classifier **out)
@@ -172,7 +216,7 @@ static mmcl__grid_axis attention_axis(double fixed, double start, double factor)
     return (mmcl__grid_axis){factor * start / 5, factor * (5 * start - start / 5) / (ATTENTIONS - 1), ATTENTIONS};
 }
 
-static mmcl_status set_visual(mmcl__caching *caching)
+mmcl_status mmcl__caching_set_visual(mmcl__caching *caching)
 {
     mmcl__adapt *adapt = caching->adapt;
     const size_t size  = adapt->classes * adapt->inputs;
@@ -217,6 +261,22 @@ static void move_weights(mmcl__caching *caching, double gamma)
     mmcl__axpy_f64(caching->adapt->classes * caching->adapt->inputs, gamma, caching->visual, caching->weights);
 }
 
+/* With the terms of gamma and eta, where the cache has them. */
+mmcl_status mmcl__caching_judge(mmcl__caching *caching, uint64_t *right)
+{
+    const mmcl__cache    *cache = caching->cache;
+    const mmcl__grid_axis beta = {cache->beta, 0, 1}, alpha = {cache->alpha, 0, 1};
+    mmcl__grid            grid = grid_of(caching);
+    if (cache->text == NULL)
+        return mmcl__grid_counts(&grid, &beta, &alpha, right);
+    grid.text = cache->text;
+    grid.eta  = cache->eta * cache->scale;
+    move_weights(caching, cache->gamma);
+    mmcl_status status = mmcl__grid_counts(&grid, &beta, &alpha, right);
+    move_weights(caching, -cache->gamma);
+    return status;
+}
+
 mmcl_status mmcl__caching_search_attention(mmcl__caching *caching, bool trained)
 {
     mmcl__adapt *adapt = caching->adapt;
@@ -225,7 +285,8 @@ mmcl_status mmcl__caching_search_attention(mmcl__caching *caching, bool trained)
     uint64_t     right = 0;
     if (adapt->text == NULL || adapt->val.rows == 0)
         return mmcl__caching_search(caching);
-    MMCL__TRY(set_visual(caching));
+    if (caching->visual == NULL)
+        MMCL__TRY(mmcl__caching_set_visual(caching));
     mmcl__grid   grid  = grid_of(caching);
     const double gamma = cache->gamma;
     if (terms) {
@@ -248,10 +309,6 @@ mmcl_status mmcl__head_cca(mmcl__adapt *adapt, mmcl_classifier **out)
     mmcl_status      status = mmcl__caching_open(&caching, adapt, &form);
     if (status == MMCL_OK)
         status = mmcl__caching_search_attention(&caching, false);
-    if (status == MMCL_OK && adapt->text != NULL) {
-        adapt->info->gamma = caching.cache->gamma;
-        adapt->info->eta   = caching.cache->eta;
-    }
     if (status == MMCL_OK)
         status = mmcl__caching_finish(&caching, out);
     mmcl__caching_close(&caching);

@@ -103,14 +103,14 @@ static mmcl_status take(mmcl_archive *archive, const char *key, mmcl_dtype dtype
     return status;
 }
 
-static mmcl_status expect_arrays(mmcl_archive *archive, const mmcl__cache *like)
+static mmcl_status expect_arrays(mmcl_archive *archive, const mmcl__cache *like, bool adapter)
 {
     MMCL__TRY(expect(archive, true, PREFIX "keys", MMCL_F32, like->room, like->stride));
     MMCL__TRY(expect(archive, like->raw != NULL, PREFIX "rows", MMCL_F32, like->room, like->inputs));
     MMCL__TRY(expect(archive, like->text != NULL, PREFIX "text", MMCL_F64, like->classes, like->inputs));
     MMCL__TRY(expect(archive, like->base != NULL, PREFIX "base", MMCL_F64, like->classes, like->inputs));
     MMCL__TRY(expect(archive, like->words != NULL, PREFIX "words", MMCL_F64, like->classes, like->width));
-    return expect(archive, like->adapter != NULL, PREFIX "adapter", MMCL_F64, like->width, like->width);
+    return expect(archive, adapter, PREFIX "adapter", MMCL_F64, like->width, like->width);
 }
 
 static mmcl_status check_options(const mmcl_archive *archive, const int64_t *options, const double *numbers)
@@ -178,8 +178,9 @@ static mmcl_status take_cache(mmcl_archive *archive, const int64_t *options, con
     mmcl__cache *cache, like = mmcl__cache_like(classes, form);
     const size_t keys = (size_t) options[OPTION_KEYS];
     like.room         = keys;
-    MMCL__TRY(expect_arrays(archive, &like));
-    MMCL__TRY(mmcl__cache_make(&cache, archive->context, classes, form, (uint32_t) options[OPTION_PARTS] & PART_NARROW, keys));
+    MMCL__TRY(expect_arrays(archive, &like, options[OPTION_PARTS] & PART_ADAPTER));
+    MMCL__TRY(mmcl__cache_make(&cache, archive->context, classes, form, options[OPTION_PARTS] & PART_NARROW,
+                               options[OPTION_PARTS] & PART_ADAPTER, keys));
     mmcl_status status = take_arrays(archive, cache);
     if (status != MMCL_OK) {
         mmcl__cache_destroy(cache);
@@ -212,7 +213,7 @@ mmcl_status mmcl__model_take_cache(mmcl__cache **out, mmcl_archive *archive, siz
                                    .alpha = numbers[NUMBER_ALPHA], .beta = numbers[NUMBER_BETA], .gamma = numbers[NUMBER_GAMMA],
                                    .eta = numbers[NUMBER_ETA], .scale = numbers[NUMBER_SCALE], .text = parts & PART_TEXT ? there : NULL,
                                    .base = parts & PART_BASE ? there : NULL, .words = parts & PART_WORDS ? there : NULL,
-                                   .shift = parts & PART_SHIFT ? there : NULL, .adapter = parts & PART_ADAPTER ? there : NULL};
+                                   .shift = parts & PART_SHIFT ? there : NULL};
     mmcl_status status = MMCL_OK;
     if (map != NULL && map->inputs != inputs)
         status = mmcl__model_damaged(archive, PREFIX "map/columns", "does not fit the head");

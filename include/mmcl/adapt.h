@@ -140,6 +140,31 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_adapt_fit(mmcl_classifier **out, mmcl_conte
                                                const mmcl_adapt_data *data, const mmcl_adapt_options *options,
                                                mmcl_adapt_info *info);
 
+/* ------------------------------------------------------------------------------------------------- more shots later --- */
+
+/*
+ * A copy of a head, such as one that a pipeline lends, to add shots or classes to.
+ * Thread class: exclusive for `context`, concurrent on const for `classifier`. Errors: MMCL_E_INVAL (NULL), MMCL_E_NOMEM.
+ */
+MMCL_API MMCL_CHECK mmcl_status mmcl_classifier_copy(mmcl_classifier **out, mmcl_context *context, const mmcl_classifier *classifier);
+
+/*
+ * Adds shots with labels 0 ... classes - 1 to a head with a cache (tip, tip-f, ape, ape-t, cca, cca-ft) without fitting it again: its
+ * alpha, beta, gamma, eta, channels and what was trained stay. Scores are then those, bit for bit, of the head that has had these shots
+ * from the start, behind the others of their class, with the same numbers. Shots of trained heads come in as they would be before
+ * training; cca-ft takes them through its adapter. On error the head is as it was.
+ * Thread class: exclusive, also for the head. Allocates: a second head while it works.
+ * Errors: MMCL_E_INVAL (no cache, other width, a label out of range), MMCL_E_NUMERIC (NaN, infinity, a zero row), MMCL_E_CALLBACK,
+ * MMCL_E_NOMEM.
+ */
+MMCL_API MMCL_CHECK mmcl_status mmcl_classifier_add_shots(mmcl_classifier *classifier, const mmcl_labelled *shots);
+
+/*
+ * Adds a class, whose label is the number of classes so far; it has no shots until mmcl_classifier_add_shots brings some. `prompts` are
+ * its text, one row or more: NULL for heads without text. Everything else as mmcl_classifier_add_shots.
+ */
+MMCL_API MMCL_CHECK mmcl_status mmcl_classifier_add_class(mmcl_classifier *classifier, const mmcl_matrix *prompts);
+
 /* ------------------------------------------------------------------------------------------------------ protocol --- */
 
 /* All zero except struct_size and shots gives the defaults. */

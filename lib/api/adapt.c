@@ -2,7 +2,10 @@
 #include "classify/adapt.h"
 
 #include "api/labelled.h"
+#include "classify/cache.h"
+#include "classify/classify.h"
 #include "classify/logreg.h"
+#include "classify/online.h"
 #include "classify/protocol.h"
 #include "transform/transform.h"
 
@@ -139,6 +142,59 @@ mmcl_status mmcl_adapt_fit(mmcl_classifier **out, mmcl_context *context, mmcl_me
     MMCL__TRY(mmcl__adapt_fit(out, context, method, &rows, &ours, &result));
     return info != NULL ? mmcl__export(context, info, &result, sizeof result, MMCL__V1(mmcl_adapt_info, flags), "mmcl_adapt_info")
                         : MMCL_OK;
+}
+
+/* --------------------------------------------------------------------------------------------------- more shots later --- */
+
+mmcl_status mmcl_classifier_copy(mmcl_classifier **out, mmcl_context *context, const mmcl_classifier *classifier)
+{
+    if (out == NULL || context == NULL)
+        return MMCL_E_INVAL;
+    *out = NULL;
+    if (classifier == NULL)
+        return mmcl__fail(context, MMCL_E_INVAL, "classifier: NULL");
+    return mmcl__classifier_clone(out, context, classifier);
+}
+
+static mmcl_status check_cache(const mmcl_classifier *classifier)
+{
+    return classifier->cache != NULL
+               ? MMCL_OK
+               : mmcl__fail(classifier->context, MMCL_E_INVAL, "classifier: has no cache of keys, expected tip, tip-f, ape, ape-t, cca or cca-ft");
+}
+
+mmcl_status mmcl_classifier_add_shots(mmcl_classifier *classifier, const mmcl_labelled *shots)
+{
+    if (classifier == NULL)
+        return MMCL_E_INVAL;
+    mmcl_context *context = classifier->context;
+    if (shots == NULL)
+        return mmcl__fail(context, MMCL_E_INVAL, "shots: NULL");
+    MMCL__TRY(check_cache(classifier));
+    MMCL__TRY(mmcl__check_labelled(context, shots, "shots", "shots.features"));
+    MMCL__TRY(mmcl__check_width(context, &shots->features, classifier->inputs, "shots.features"));
+    MMCL__TRY(mmcl__labels_check(context, shots, classifier->classes, "shots"));
+    return mmcl__online_add_shots(classifier, shots);
+}
+
+mmcl_status mmcl_classifier_add_class(mmcl_classifier *classifier, const mmcl_matrix *prompts)
+{
+    if (classifier == NULL)
+        return MMCL_E_INVAL;
+    mmcl_context *context = classifier->context;
+    MMCL__TRY(check_cache(classifier));
+    if ((prompts != NULL) != (classifier->weights != NULL))
+        return mmcl__fail(context, MMCL_E_INVAL, prompts == NULL ? "prompts: NULL, expected the text of the new class, as the head has some"
+                                                                 : "prompts: given, expected NULL, as the head has no text");
+    if (classifier->classes >= MMCL__CACHE_SCORES)
+        return mmcl__fail(context, MMCL_E_INVAL, "classifier: has %zu classes, the most that a head with a cache can have", classifier->classes);
+    if (prompts != NULL) {
+        MMCL__TRY(mmcl__matrix_check(context, prompts, "prompts"));
+        MMCL__TRY(mmcl__check_width(context, prompts, classifier->inputs, "prompts"));
+        if (prompts->rows == 0)
+            return mmcl__fail(context, MMCL_E_INVAL, "prompts: no rows, expected one or more");
+    }
+    return mmcl__online_add_class(classifier, prompts);
 }
 
 /* -------------------------------------------------------------------------------------------------------- protocol --- */

@@ -63,6 +63,34 @@ end:
     return status;
 }
 
+/* A head with a cache that gets a class and shots later. */
+static mmcl_status grow(world *w, const char *unused)
+{
+    (void) unused;
+    mmcl_adapt_options  options = {.struct_size = sizeof options, .alpha = 1, .beta = 2, .gamma = 0.1, .eta = 0.1, .narrow_keys = 1};
+    mmcl_adapt_data     data    = data_of(w, NULL);
+    mmcl_matrix         prompts = fixture_rows(1);
+    const mmcl_labelled shots   = fixture_labelled(1);
+    mmcl_classifier    *head = NULL, *copy = NULL;
+    size_t              classes = 0;
+    mmcl_status         status;
+    prompts.rows = 2;
+    MAKE(w, head, CALL(mmcl_adapt_fit)(&head, w->context, MMCL_METHOD_CCA, &data, &options, NULL));
+    MAKE(w, copy, CALL(mmcl_classifier_copy)(&copy, w->context, head));
+    TRY(w, CALL(mmcl_classifier_add_shots)(copy, &shots));
+    status = note_head(w, copy);
+    if (status != MMCL_OK)
+        goto end;
+    TRY(w, CALL(mmcl_classifier_add_class)(copy, &prompts));
+    TRY(w, CALL(mmcl_classifier_shape)(copy, NULL, &classes));
+    CHECK(classes == CLASSES + 1);
+    status = through_a_file(w, head);
+end:
+    CALL(mmcl_classifier_destroy)(copy);
+    CALL(mmcl_classifier_destroy)(head);
+    return status;
+}
+
 static mmcl_status fewshot(world *w, const char *paper)
 {
     const mmcl_domain    domain = {.name = "shifted", .rows = fixture_labelled(1)};
@@ -94,7 +122,12 @@ const scenario scenarios_adapt[] = {
     {"zeroshot", adapt, "zeroshot"},
     {"ncm", adapt, "ncm"},
     {"tip", adapt, "tip"},
+    {"tip-f", adapt, "tip-f"},
+    {"ape", adapt, "ape"},
+    {"ape-t", adapt, "ape-t"},
     {"cca", adapt, "cca"},
+    {"cca-ft", adapt, "cca-ft"},
+    {"shots and classes added", grow, NULL},
     {"few shots", fewshot, NULL},
     {"few shots, paper", fewshot, "paper"},
     {"probe-zs", adapt, "probe-zs"},

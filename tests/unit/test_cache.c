@@ -261,6 +261,150 @@ START_TEST(cca_searches_in_two_stages)
 }
 END_TEST
 
+/* ----------------------------------------------------------------------------------------------------- added later --- */
+
+static const char *const growing[] = {"tip", "ape", "cca"};
+
+/* Numbers fixed, so that both ways have the same. */
+static const mmcl_adapt_options fixed_options = {.struct_size = sizeof(mmcl_adapt_options), .alpha = 1.5, .beta = 4, .gamma = 0.3, .eta = 0.2};
+
+START_TEST(shots_added_equal_shots_from_the_start)
+{
+    mmcl_method        method;
+    const bool         text = _i < 3;
+    mmcl_transform    *transform = _i % 2 ? transform_of("whiten:6") : NULL;
+    mmcl_adapt_data    data = without_val(transform, text), half = data;
+    mmcl_adapt_options options = fixed_options;
+    mmcl_labelled      rest = rows_of(train_x + 2 * K * D, train_y + 2 * K, N - 2 * K), one;
+    mmcl_classifier   *copy;
+    options.narrow_keys = _i & 1;
+    OK(mmcl_method_parse(&method, growing[_i % 3]));
+    if (method == MMCL_METHOD_APE && !text) {
+        mmcl_transform_destroy(transform);
+        return;
+    }
+    if (method == MMCL_METHOD_APE && transform != NULL) { /* the channels depend on the mean of the shots that there are */
+        mmcl_transform_destroy(transform);
+        half.transform = data.transform = transform = NULL;
+    }
+    half.train.features.rows = 2 * K;
+    mmcl_classifier *all = fit_head(method, &data, &options, NULL), *grown = fit_head(method, &half, &options, NULL);
+    OK(mmcl_classifier_copy(&copy, context, grown));
+    OK(mmcl_classifier_add_shots(grown, &rest));
+    assert_same_scores(all, grown);
+    for (size_t i = 2 * K; i < N; i++) {
+        one = rows_of(train_x + i * D, train_y + i, 1);
+        OK(mmcl_classifier_add_shots(copy, &one));
+    }
+    assert_same_scores(all, copy);
+    through_a_file(grown);
+    mmcl_classifier_destroy(copy);
+    mmcl_classifier_destroy(all);
+    mmcl_classifier_destroy(grown);
+    mmcl_transform_destroy(transform);
+}
+END_TEST
+
+START_TEST(classes_added_equal_classes_from_the_start)
+{
+    const bool        text = _i & 1;
+    const mmcl_method method = _i & 2 ? MMCL_METHOD_CCA : MMCL_METHOD_TIP;
+    float             few_x[(K - 1) * SHOTS * D], last_x[SHOTS * D], few_text[2 * (K - 1) * D], last_text[2 * D];
+    int64_t           few_y[(K - 1) * SHOTS], last_y[SHOTS], few_text_y[2 * (K - 1)];
+    size_t            few = 0, last = 0, classes;
+    for (size_t i = 0; i < N; i++) {
+        const bool is_last = train_y[i] == K - 1;
+        memcpy(is_last ? last_x + last * D : few_x + few * D, train_x + i * D, D * sizeof(float));
+        if (is_last)
+            last_y[last++] = train_y[i];
+        else
+            few_y[few++] = train_y[i];
+    }
+    for (size_t i = 0, a = 0, b = 0; i < PROMPTS; i++)
+        if (text_y[i] == K - 1) {
+            memcpy(last_text + b++ * D, text_x + i * D, D * sizeof(float));
+        } else {
+            memcpy(few_text + a * D, text_x + i * D, D * sizeof(float));
+            few_text_y[a++] = text_y[i];
+        }
+    mmcl_adapt_data data = without_val(NULL, text), fewer = data;
+    fewer.classes        = K - 1;
+    fewer.train          = rows_of(few_x, few_y, few);
+    if (text)
+        fewer.text = rows_of(few_text, few_text_y, 2 * (K - 1));
+    const mmcl_matrix   prompts = {.data = last_text, .rows = 2, .cols = D};
+    const mmcl_labelled shots   = rows_of(last_x, last_y, last);
+    mmcl_classifier    *all = fit_head(method, &data, &fixed_options, NULL), *grown = fit_head(method, &fewer, &fixed_options, NULL);
+    ck_assert_int_eq(mmcl_classifier_add_shots(grown, &shots), MMCL_E_INVAL);
+    ck_assert_int_eq(mmcl_classifier_add_class(grown, text ? NULL : &prompts), MMCL_E_INVAL);
+    OK(mmcl_classifier_add_class(grown, text ? &prompts : NULL));
+    OK(mmcl_classifier_shape(grown, NULL, &classes));
+    ck_assert_uint_eq(classes, K);
+    OK(mmcl_classifier_add_shots(grown, &shots));
+    assert_same_scores(all, grown);
+    mmcl_classifier_destroy(all);
+    mmcl_classifier_destroy(grown);
+}
+END_TEST
+
+START_TEST(only_caches_grow)
+{
+    mmcl_adapt_data     data = all_data(NULL);
+    const mmcl_labelled one = rows_of(train_x, train_y, 1), narrow = {.features = {.data = train_x, .rows = 1, .cols = D - 1}, .labels = train_y};
+    const float         zero[D] = {0};
+    const mmcl_labelled none = rows_of(zero, train_y, 1);
+    mmcl_classifier    *head = fit_head(MMCL_METHOD_NCM, &data, NULL, NULL);
+    ck_assert_int_eq(mmcl_classifier_add_shots(head, &one), MMCL_E_INVAL);
+    ck_assert_int_eq(mmcl_classifier_add_class(head, NULL), MMCL_E_INVAL);
+    mmcl_classifier_destroy(head);
+    head = fit_head(MMCL_METHOD_TIP, &data, NULL, NULL);
+    ck_assert_int_eq(mmcl_classifier_add_shots(head, NULL), MMCL_E_INVAL);
+    ck_assert_int_eq(mmcl_classifier_add_shots(head, &narrow), MMCL_E_INVAL);
+    ck_assert_int_eq(mmcl_classifier_add_shots(head, &none), MMCL_E_NUMERIC);
+    ck_assert_int_eq(mmcl_classifier_add_shots(NULL, &one), MMCL_E_INVAL);
+    mmcl_classifier_destroy(head);
+}
+END_TEST
+
+/* Rows that are all alike to the keys: CCA's range is nothing, and every key counts in full. */
+START_TEST(constant_affinities_count_in_full)
+{
+    float              same[K * D], scores[K];
+    mmcl_adapt_data    data = without_val(NULL, false);
+    const mmcl_matrix  row  = {.data = val_x, .rows = 1, .cols = D};
+    mmcl_adapt_options options = {.struct_size = sizeof options, .beta = 3};
+    for (size_t k = 0; k < K; k++)
+        memcpy(same + k * D, train_x, D * sizeof *same);
+    data.train            = rows_of(same, train_y, K);
+    mmcl_classifier *head = fit_head(MMCL_METHOD_CCA, &data, &options, NULL);
+    OK(mmcl_classifier_scores(head, &row, scores, 0));
+    for (size_t k = 0; k < K; k++)
+        ck_assert_float_eq_tol(scores[k], 1, 1e-6f);
+    mmcl_classifier_destroy(head);
+}
+END_TEST
+
+/* bfloat16 keeps 8 bits of a key: scores move by little, and through a file not at all. */
+START_TEST(narrow_keys_score_almost_the_same)
+{
+    mmcl_adapt_data    data = without_val(NULL, true);
+    mmcl_adapt_options options = fixed_options;
+    float              scores[2][M * K];
+    const mmcl_matrix  rows = {.data = val_x, .rows = M, .cols = D};
+    mmcl_classifier   *wide = fit_head(MMCL_METHOD_TIP, &data, &options, NULL);
+    options.narrow_keys     = 1;
+    mmcl_classifier *narrow = fit_head(MMCL_METHOD_TIP, &data, &options, NULL);
+    OK(mmcl_classifier_scores(wide, &rows, scores[0], 0));
+    OK(mmcl_classifier_scores(narrow, &rows, scores[1], 0));
+    ck_assert_mem_ne(scores[0], scores[1], sizeof scores[0]);
+    for (size_t i = 0; i < M * K; i++)
+        ck_assert_float_eq_tol(scores[0][i], scores[1][i], 0.05f);
+    through_a_file(narrow);
+    mmcl_classifier_destroy(narrow);
+    mmcl_classifier_destroy(wide);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cache");
@@ -269,6 +413,14 @@ int main(void)
     tcase_add_loop_test(heads, scores_follow_the_formulas, 0, 8);
     tcase_add_test(heads, tip_takes_the_first_best_pair);
     tcase_add_loop_test(heads, cca_searches_in_two_stages, 0, 2);
+    TCase *later = tcase_create("later");
+    tcase_add_checked_fixture(later, setup, teardown);
+    tcase_add_loop_test(later, shots_added_equal_shots_from_the_start, 0, 6);
+    tcase_add_loop_test(later, classes_added_equal_classes_from_the_start, 0, 4);
+    tcase_add_test(later, only_caches_grow);
+    tcase_add_test(heads, constant_affinities_count_in_full);
+    tcase_add_test(heads, narrow_keys_score_almost_the_same);
     suite_add_tcase(suite, heads);
+    suite_add_tcase(suite, later);
     return run_suite(suite);
 }

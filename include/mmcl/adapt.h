@@ -161,7 +161,8 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_classifier_add_shots(mmcl_classifier *class
 
 /*
  * Adds a class, whose label is the number of classes so far; it has no shots until mmcl_classifier_add_shots brings some. `prompts` are
- * its text, one row or more: NULL for heads without text. Everything else as mmcl_classifier_add_shots.
+ * its text, one row or more: NULL for heads without text. Otherwise as mmcl_classifier_add_shots, errors and all.
+ * Thread class: exclusive, also for the head. Allocates: a second head while it works.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_classifier_add_class(mmcl_classifier *classifier, const mmcl_matrix *prompts);
 

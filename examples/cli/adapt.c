@@ -33,6 +33,7 @@ const cli_command adapt_command = {
                 "  crossmodal * wise-ft *         trained on text and shots; blended with the text\n"
                 "  tip tip-f ape * ape-t *        caches of the shots beside the text, trained with -f and -t\n"
                 "  cca cca-ft                     Causal CLIP Adapter: a cache on the transform's components\n"
+                "  kernel-ridge                   regression of the labels on kernels at the shots\n"
                 "  clip-adapter * taskres *       a bottleneck before the text; a residual on it\n"
                 "* needs text; tip, tip-f, cca and cca-ft work on the shots alone where there is none. Cache heads see the transform in\n"
                 "their affinities alone; the others are fitted on its outputs.\n"

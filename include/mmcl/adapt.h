@@ -34,6 +34,7 @@ typedef int32_t mmcl_method;
 #define MMCL_METHOD_CCA_FT       ((mmcl_method) 17) /* the same, trained */
 #define MMCL_METHOD_CROSSMODAL   ((mmcl_method) 18) /* linear probe on shots and prompts alike */
 #define MMCL_METHOD_WISE_FT      ((mmcl_method) 19) /* a blend of the text's weights and of trained ones */
+#define MMCL_METHOD_KERNEL_RIDGE ((mmcl_method) 20) /* kernel ridge regression of the labels on cosines to the shots */
 
 /*
  * Name of a method, such as "probe-l1"; NULL when there is no such method. The values above follow each other without gaps.
@@ -79,9 +80,9 @@ typedef struct mmcl_adapt_options {
     double   learning_rate;  /* 0: the method's */
     double   weight_decay;   /* 0: the method's */
     double   logit_scale;    /* that cosines to the text are multiplied with; 0: 100 */
-    double   c;              /* of the probes */
+    double   c;              /* of the probes; of kernel-ridge, whose ridge is 1 / c (default 10) */
     double   alpha;          /* share of the cache; of CLAP's penalty (0: 100) */
-    double   beta;           /* sharpness of the cache's affinity */
+    double   beta;           /* sharpness of the cache's affinity, of kernel-ridge's kernel (default 2) */
     double   gamma;          /* CCA: visual attention; APE: sharpness of the cache's values */
     double   eta;            /* CCA: textual attention */
     double   ratio;          /* share of CLIP-Adapter's bottleneck, TaskRes' residual, WiSE-FT's trained weights, elastic net's L1 */

@@ -21,7 +21,7 @@ static const char *const names[] = {
     [MMCL_METHOD_APE_T] = "ape-t",       [MMCL_METHOD_CLIP_ADAPTER] = "clip-adapter",
     [MMCL_METHOD_TASKRES] = "taskres",   [MMCL_METHOD_CCA] = "cca",
     [MMCL_METHOD_CCA_FT] = "cca-ft",     [MMCL_METHOD_CROSSMODAL] = "crossmodal",
-    [MMCL_METHOD_WISE_FT] = "wise-ft",
+    [MMCL_METHOD_WISE_FT] = "wise-ft",   [MMCL_METHOD_KERNEL_RIDGE] = "kernel-ridge",
 };
 enum { METHODS = sizeof names / sizeof *names }; /* 0 is none */
 

@@ -32,6 +32,7 @@ static const mmcl__head heads[] = {
     [MMCL_METHOD_CCA_FT]       = {mmcl__head_cca_ft, true, false, false, true},
     [MMCL_METHOD_CROSSMODAL]   = {NULL, true, true, true, true},
     [MMCL_METHOD_WISE_FT]      = {mmcl__head_wise_ft, true, true, true, true},
+    [MMCL_METHOD_KERNEL_RIDGE] = {mmcl__head_kernel_ridge, true, true, false, true},
 };
 
 const mmcl__head *mmcl__head_of(mmcl_method method)

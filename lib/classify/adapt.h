@@ -57,6 +57,7 @@ mmcl_status mmcl__head_cca(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_cca_ft(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_zeroshot(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_ncm(mmcl__adapt *adapt, mmcl_classifier **out);
+mmcl_status mmcl__head_kernel_ridge(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_probe_zs(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_clap(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_lpp(mmcl__adapt *adapt, mmcl_classifier **out);

@@ -1,6 +1,7 @@
 #include "classify/classifier.h"
 
 #include "classify/cache.h"
+#include "classify/kernel.h"
 #include "linalg/convert.h"
 #include "transform/transform.h"
 
@@ -18,6 +19,7 @@ void mmcl__classifier_destroy(mmcl_classifier *classifier)
     mmcl__free(context, classifier->intercepts_f32, classifier->classes, sizeof *classifier->intercepts_f32);
     mmcl__transform_destroy(classifier->map);
     mmcl__cache_destroy(classifier->cache);
+    mmcl__kernel_destroy(classifier->kernel);
     mmcl__free(context, classifier, 1, sizeof *classifier);
 }
 
@@ -66,7 +68,7 @@ mmcl_status mmcl__classifier_create(mmcl_classifier **out, mmcl_context *context
 
 mmcl_status mmcl__classifier_set_map(mmcl_classifier *classifier, const mmcl_transform *map, bool unit_mapped)
 {
-    assert(classifier->map == NULL && map->outputs == classifier->width);
+    assert(classifier->map == NULL && map->outputs == (classifier->kernel != NULL ? classifier->kernel->cols : classifier->width));
     MMCL__TRY(mmcl__transform_clone(&classifier->map, classifier->context, map));
     classifier->inputs      = map->inputs;
     classifier->unit_mapped = unit_mapped;
@@ -76,7 +78,11 @@ mmcl_status mmcl__classifier_set_map(mmcl_classifier *classifier, const mmcl_tra
 /* Gives a new head the blocks of `from` beside the linear one. */
 static mmcl_status copy_blocks(mmcl_classifier *classifier, const mmcl_classifier *from)
 {
-    classifier->unit_rows = from->unit_rows;
+    const mmcl__kernel *kernel = from->kernel;
+    classifier->unit_rows      = from->unit_rows;
+    classifier->inputs         = from->inputs;
+    if (kernel != NULL)
+        MMCL__TRY(mmcl__kernel_create(&classifier->kernel, classifier->context, kernel->keys, kernel->cols, kernel->sharpness, kernel->key));
     if (from->map != NULL)
         MMCL__TRY(mmcl__classifier_set_map(classifier, from->map, from->unit_mapped));
     return from->cache != NULL ? mmcl__cache_copy(&classifier->cache, classifier->context, from->cache) : MMCL_OK;
@@ -97,5 +103,5 @@ mmcl_status mmcl__classifier_clone(mmcl_classifier **out, mmcl_context *context,
 
 bool mmcl__classifier_is_linear(const mmcl_classifier *classifier)
 {
-    return classifier->weights != NULL && !classifier->unit_rows && classifier->map == NULL && classifier->cache == NULL;
+    return classifier->weights != NULL && !classifier->unit_rows && classifier->map == NULL && classifier->cache == NULL && classifier->kernel == NULL;
 }

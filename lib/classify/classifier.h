@@ -7,11 +7,12 @@
 
 #include <mmcl/classify.h>
 
-typedef struct mmcl__cache mmcl__cache; /* keys and values of shots: cache.h */
+typedef struct mmcl__cache  mmcl__cache;  /* keys and values of shots: cache.h */
+typedef struct mmcl__kernel mmcl__kernel; /* kernels at the shots: kernel.h */
 
 /*
  * A head: the sum of the blocks that it has. Rows come in as they are, are scaled to unit length where `unit_rows` says so, and go
- * to the cache; and through the map, scaled again where `unit_mapped` says so, to the linear block. Weights are kept in float64, as
+ * to the cache; and through the map, scaled again where `unit_mapped` says so, and through the kernel to the linear block. Weights are kept in float64, as
  * fitted; scores are taken with the float32 copy.
  */
 struct mmcl_classifier {
@@ -19,6 +20,7 @@ struct mmcl_classifier {
     size_t          inputs, classes;
     bool            unit_rows, unit_mapped;
     mmcl_transform *map;            /* owned; NULL: none */
+    mmcl__kernel   *kernel;         /* owned; NULL: none. A head has a cache or a kernel, not both */
     size_t          width;          /* columns that the linear block sees */
     double         *weights;        /* [classes, width]; NULL: no linear block */
     double         *intercepts;     /* [classes] */
@@ -39,7 +41,7 @@ mmcl_status mmcl__classifier_create(mmcl_classifier **out, mmcl_context *context
                                     const double *weights, const double *intercepts);
 void        mmcl__classifier_destroy(mmcl_classifier *classifier);
 
-/* Puts a copy of a fitted transform before the linear block, whose width is the transform's. */
+/* Puts a copy of a fitted transform before the linear block, or the kernel, whose columns are the transform's. */
 mmcl_status mmcl__classifier_set_map(mmcl_classifier *classifier, const mmcl_transform *map, bool unit_mapped);
 
 mmcl_status mmcl__classifier_clone(mmcl_classifier **out, mmcl_context *context, const mmcl_classifier *classifier);

@@ -2,6 +2,7 @@
 
 #include "classify/cache.h"
 #include "classify/cache_kernels.h"
+#include "classify/kernel.h"
 #include "linalg/blas.h"
 #include "transform/transform.h"
 
@@ -188,7 +189,7 @@ void mmcl__unit_rows_f32(size_t rows, size_t cols, float *x)
     }
 }
 
-/* What the linear block sees of the rows: they themselves, or `mapped`. NULL when the job has failed. */
+/* The rows through the map, where there is one, in `mapped`. NULL when the job has failed. */
 static const float *map_tile(struct job *job, const struct tile *tile, const float *rows, float *mapped)
 {
     const mmcl_classifier *classifier = job->classifier;
@@ -196,14 +197,15 @@ static const float *map_tile(struct job *job, const struct tile *tile, const flo
         return rows;
     mmcl_matrix view   = {.data = rows, .rows = tile->n, .cols = classifier->inputs};
     mmcl__place bad    = {0, 0};
-    mmcl_status status = mmcl__transform_apply(classifier->map, &view, mapped, classifier->width, &bad);
+    size_t      cols   = classifier->kernel != NULL ? classifier->kernel->cols : classifier->width;
+    mmcl_status status = mmcl__transform_apply(classifier->map, &view, mapped, cols, &bad);
     if (status != MMCL_OK) {
         bad.row += tile->first;
         fail(job, tile->first, status, &bad);
         return NULL;
     }
     if (classifier->unit_mapped)
-        mmcl__unit_rows_f32(tile->n, classifier->width, mapped);
+        mmcl__unit_rows_f32(tile->n, cols, mapped);
     return mapped;
 }
 
@@ -232,6 +234,11 @@ static void shaped_tile(void *argument, size_t index, uint32_t worker)
     if (classifier->unit_rows)
         mmcl__unit_rows_f32(tile.n, classifier->inputs, rows);
     const float *x = map_tile(job, &tile, rows, mapped);
+    if (x != NULL && classifier->kernel != NULL) { /* into the buffer that does not hold x: a head with a kernel has no cache */
+        float *kernels = x == rows ? mapped : rows;
+        mmcl__kernel_apply(classifier->kernel, x, tile.n, kernels);
+        x = kernels;
+    }
     for (size_t from = 0, count; x != NULL && from < classifier->classes; from += count) {
         count = MMCL__MIN(job->block, classifier->classes - from);
         if (classifier->weights != NULL)
@@ -252,6 +259,8 @@ static void shape_job(struct job *job)
     const mmcl_classifier *classifier = job->classifier;
     size_t                 columns    = MMCL__MAX(classifier->inputs, classifier->width);
     bool                   linear     = mmcl__classifier_is_linear(classifier);
+    if (classifier->kernel != NULL)
+        columns = MMCL__MAX(columns, classifier->kernel->cols);
     job->tile = MMCL__MAX(MMCL__MIN((size_t) TILE_MOST, (linear ? ROW_FLOATS : SHAPED_ROW_FLOATS) / columns), 1);
     if (classifier->cache != NULL)
         job->tile = MMCL__MAX(MMCL__MIN(job->tile, MMCL__CACHE_SCORES / classifier->classes), 1);

@@ -1,10 +1,12 @@
 /* Heads in model files: a linear one as ever, others block by block. */
 #include "io/model_parts.h"
 
+#include "classify/kernel.h"
+
 /* Elements of "head/options": their order is the file's, and only ever grows at the end. */
 enum { OPTION_INPUTS, OPTION_CLASSES, OPTION_WIDTH, OPTION_UNIT_ROWS, OPTION_UNIT_MAPPED, OPTION_BLOCKS, N_OPTIONS };
 /* Bits of OPTION_BLOCKS. */
-enum { BLOCK_MAP = 1, BLOCK_LINEAR = 2, BLOCK_CACHE = 4, ALL_BLOCKS = 7 };
+enum { BLOCK_MAP = 1, BLOCK_LINEAR = 2, BLOCK_CACHE = 4, BLOCK_KERNEL = 8, ALL_BLOCKS = 15 };
 
 /* ---------------------------------------------------------------------------------------------------------- writing --- */
 
@@ -13,6 +15,13 @@ static mmcl_status put_linear(mmcl_writer *writer, const char *weights_key, cons
     const uint64_t shape[] = {head->classes, head->width};
     MMCL__TRY(mmcl__writer_put(writer, weights_key, MMCL_F64, 2, shape, head->weights));
     return mmcl__writer_put(writer, intercepts_key, MMCL_F64, 1, shape, head->intercepts);
+}
+
+static mmcl_status put_kernel(mmcl_writer *writer, const mmcl__kernel *kernel)
+{
+    const uint64_t shape[] = {kernel->keys, kernel->cols};
+    MMCL__TRY(mmcl__writer_put(writer, "head/kernel/sharpness", MMCL_F64, 1, &(uint64_t){1}, &kernel->sharpness));
+    return mmcl__writer_put(writer, "head/kernel/keys", MMCL_F32, 2, shape, kernel->key);
 }
 
 mmcl_status mmcl__model_put_head(mmcl_writer *writer, const mmcl_classifier *head)
@@ -26,11 +35,13 @@ mmcl_status mmcl__model_put_head(mmcl_writer *writer, const mmcl_classifier *hea
         [OPTION_UNIT_ROWS]   = head->unit_rows,
         [OPTION_UNIT_MAPPED] = head->unit_mapped,
         [OPTION_BLOCKS]      = (head->map != NULL ? BLOCK_MAP : 0) | (head->weights != NULL ? BLOCK_LINEAR : 0) |
-                               (head->cache != NULL ? BLOCK_CACHE : 0),
+                               (head->cache != NULL ? BLOCK_CACHE : 0) | (head->kernel != NULL ? BLOCK_KERNEL : 0),
     };
     MMCL__TRY(mmcl__writer_put(writer, "head/options", MMCL_I64, 1, &(uint64_t){N_OPTIONS}, options));
     if (head->map != NULL)
         MMCL__TRY(mmcl__model_put_transform(writer, "head/map/", head->map));
+    if (head->kernel != NULL)
+        MMCL__TRY(put_kernel(writer, head->kernel));
     if (head->cache != NULL)
         MMCL__TRY(mmcl__model_put_cache(writer, head->cache));
     return head->weights != NULL ? put_linear(writer, "head/weights", "head/intercepts", head) : MMCL_OK;
@@ -65,16 +76,50 @@ static mmcl_status check_options(const mmcl_archive *archive, const int64_t *opt
     if (options[OPTION_INPUTS] < 1 || options[OPTION_INPUTS] > MMCL_MAX_COLUMNS || options[OPTION_WIDTH] < 1 ||
         options[OPTION_WIDTH] > MMCL_MAX_COLUMNS || options[OPTION_CLASSES] < 1 || options[OPTION_UNIT_ROWS] < 0 ||
         options[OPTION_UNIT_ROWS] > 1 || options[OPTION_UNIT_MAPPED] < 0 || options[OPTION_UNIT_MAPPED] > 1 ||
-        !(options[OPTION_BLOCKS] & (BLOCK_LINEAR | BLOCK_CACHE)))
+        !(options[OPTION_BLOCKS] & (BLOCK_LINEAR | BLOCK_CACHE)) ||
+        ((options[OPTION_BLOCKS] & BLOCK_KERNEL) && (options[OPTION_BLOCKS] & (BLOCK_LINEAR | BLOCK_CACHE)) != BLOCK_LINEAR))
         return mmcl__model_damaged(archive, "head/options", "describes no head");
     return MMCL_OK;
+}
+
+static mmcl_status read_keys(mmcl_archive *archive, mmcl_array *array, double sharpness, mmcl__kernel **out)
+{
+    const size_t  keys = (size_t) array->layout.info.shape[0], cols = (size_t) array->layout.info.shape[1];
+    mmcl__kernel *kernel;
+    if (keys == 0 || keys > MMCL_MAX_COLUMNS || cols == 0 || cols > MMCL_MAX_COLUMNS)
+        return mmcl__model_damaged(archive, "head/kernel/keys", "has another shape than it should");
+    MMCL__TRY(mmcl__kernel_create(&kernel, archive->context, keys, cols, sharpness, NULL));
+    mmcl_status status = mmcl__array_read(array, 0, keys * cols, kernel->key);
+    if (status == MMCL_OK && !mmcl__convert()->finite_f32(keys * cols, kernel->key))
+        status = mmcl__model_damaged(archive, "head/kernel/keys", "holds NaN or infinity");
+    if (status == MMCL_OK)
+        *out = kernel;
+    else
+        mmcl__kernel_destroy(kernel);
+    return status;
+}
+
+/* Without a map, rows are as wide as keys. */
+static mmcl_status take_kernel(mmcl_archive *archive, mmcl_classifier *head)
+{
+    double      sharpness;
+    mmcl_array *array;
+    MMCL__TRY(mmcl__model_take(archive, "head/kernel/sharpness", MMCL_F64, 1, &sharpness));
+    if (!mmcl__convert()->finite_f64(1, &sharpness) || sharpness <= 0)
+        return mmcl__model_damaged(archive, "head/kernel/sharpness", "has a value out of range");
+    MMCL__TRY(mmcl__model_array(&array, archive, "head/kernel/keys", MMCL_F32, 2));
+    mmcl_status status = read_keys(archive, array, sharpness, &head->kernel);
+    mmcl__array_destroy(array);
+    MMCL__TRY(status);
+    head->inputs = head->kernel->cols;
+    return head->kernel->keys == head->width ? MMCL_OK : mmcl__model_damaged(archive, "head/kernel/keys", "does not fit the weights");
 }
 
 static mmcl_status take_map(mmcl_archive *archive, const int64_t *options, mmcl_classifier *head)
 {
     mmcl_transform *map;
     MMCL__TRY(mmcl__model_take_transform(&map, archive, "head/map/"));
-    mmcl_status status = map->outputs == head->width
+    mmcl_status status = map->outputs == (head->kernel != NULL ? head->kernel->cols : head->width)
                              ? mmcl__classifier_set_map(head, map, options[OPTION_UNIT_MAPPED] != 0)
                              : mmcl__model_damaged(archive, "head/map/columns", "does not fit the weights");
     mmcl__transform_destroy(map);
@@ -84,6 +129,8 @@ static mmcl_status take_map(mmcl_archive *archive, const int64_t *options, mmcl_
 static mmcl_status take_blocks(mmcl_archive *archive, const int64_t *options, mmcl_classifier *head)
 {
     head->unit_rows = options[OPTION_UNIT_ROWS] != 0;
+    if (options[OPTION_BLOCKS] & BLOCK_KERNEL)
+        MMCL__TRY(take_kernel(archive, head));
     if (options[OPTION_BLOCKS] & BLOCK_MAP)
         MMCL__TRY(take_map(archive, options, head));
     if (head->inputs != (uint64_t) options[OPTION_INPUTS] || head->classes != (uint64_t) options[OPTION_CLASSES] ||

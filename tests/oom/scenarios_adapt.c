@@ -135,5 +135,6 @@ const scenario scenarios_adapt[] = {
     {"lpp", adapt, "lpp"},
     {"taskres", adapt, "taskres"},
     {"wise-ft", adapt, "wise-ft"},
+    {"kernel-ridge", adapt, "kernel-ridge"},
     {0},
 };

@@ -3,7 +3,7 @@
 
 static const char *const names[] = {"zeroshot", "ncm",          "probe",   "probe-l1", "probe-en", "probe-ard",  "probe-zs",
                                     "clap",     "lpp",          "tip",     "tip-f",    "ape",      "ape-t",      "clip-adapter",
-                                    "taskres",  "cca",          "cca-ft",  "crossmodal", "wise-ft"};
+                                    "taskres",  "cca",          "cca-ft",  "crossmodal", "wise-ft", "kernel-ridge"};
 enum { METHODS = sizeof names / sizeof *names };
 
 START_TEST(names_and_methods)

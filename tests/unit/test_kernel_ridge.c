@@ -1,0 +1,144 @@
+/* Kernel ridge regression against a twin in plain loops. */
+#include "adapt_support.h"
+
+/* Solves a x = b by elimination without pivots, for a symmetric positive definite a [N, N] and b [N, K]. */
+static void eliminate(double a[N][N], double b[N][K])
+{
+    for (size_t p = 0; p < N; p++)
+        for (size_t i = 0; i < N; i++) {
+            double factor = i != p ? a[i][p] / a[p][p] : 0;
+            for (size_t j = p; j < N && factor != 0; j++)
+                a[i][j] -= factor * a[p][j];
+            for (size_t k = 0; k < K && factor != 0; k++)
+                b[i][k] -= factor * b[p][k];
+        }
+    for (size_t i = 0; i < N; i++)
+        for (size_t k = 0; k < K; k++)
+            b[i][k] /= a[i][i];
+}
+
+/* out [n, D] = rows through the transform (NULL: as they are) at unit length, `width` columns. */
+static void see(const mmcl_transform *transform, const float *rows, size_t n, size_t width, double *out)
+{
+    static float      mapped[M * D];
+    const mmcl_matrix view = {.data = rows, .rows = n, .cols = D};
+    memcpy(mapped, rows, n * D * sizeof *rows);
+    if (transform != NULL)
+        OK(mmcl_transform_apply(transform, &view, mapped, width));
+    for (size_t i = 0; i < n; i++) {
+        double square = 0;
+        for (size_t j = 0; j < width; j++)
+            square += (double) mapped[i * width + j] * (double) mapped[i * width + j];
+        for (size_t j = 0; j < width; j++)
+            out[i * D + j] = (double) mapped[i * width + j] / sqrt(square);
+    }
+}
+
+static double kernel_of(double beta, const double *a, const double *b, size_t width)
+{
+    double cosine = 0;
+    for (size_t j = 0; j < width; j++)
+        cosine += a[j] * b[j];
+    return exp(beta * (cosine - 1));
+}
+
+/* Largest difference of scores [M, K] to the twin's. */
+static double distance(const mmcl_transform *transform, size_t width, double beta, double c, const float *scores)
+{
+    static double gram[N][N], values[N][K], shots[N * D], val[M * D];
+    double        most = 0;
+    see(transform, train_x, N, width, shots);
+    see(transform, val_x, M, width, val);
+    for (size_t i = 0; i < N; i++) {
+        for (size_t j = 0; j < N; j++)
+            gram[i][j] = kernel_of(beta, shots + i * D, shots + j * D, width) + (i == j ? 1 / c : 0);
+        for (size_t k = 0; k < K; k++)
+            values[i][k] = (size_t) train_y[i] == k;
+    }
+    eliminate(gram, values);
+    for (size_t i = 0; i < M; i++)
+        for (size_t k = 0; k < K; k++) {
+            double score = 0;
+            for (size_t j = 0; j < N; j++)
+                score += kernel_of(beta, val + i * D, shots + j * D, width) * values[j][k];
+            most = fmax(most, fabs(score - (double) scores[i * K + k]));
+        }
+    return most;
+}
+
+START_TEST(scores_are_those_of_the_formula)
+{
+    const char *const specs[] = {NULL, "whiten:5", "ica:4"};
+    const double      pairs[][2] = {{0, 0}, {0.5, 3}, {7, 100}}; /* beta and c; 0: the defaults, 2 and 10 */
+    float             scores[M * K];
+    for (size_t s = 0; s < sizeof specs / sizeof *specs; s++)
+        for (size_t p = 0; p < sizeof pairs / sizeof *pairs; p++) {
+            const mmcl_adapt_options options = {.struct_size = sizeof options, .beta = pairs[p][0], .c = pairs[p][1]};
+            size_t                   width   = D;
+            mmcl_adapt_info          info    = {.struct_size = sizeof info};
+            mmcl_transform          *transform = specs[s] != NULL ? transform_of(specs[s]) : NULL;
+            mmcl_adapt_data          data      = all_data(transform);
+            const mmcl_matrix        val       = data.val.features;
+            data.val.features.rows = data.text.features.rows = 0;
+            if (transform != NULL)
+                OK(mmcl_transform_shape(transform, NULL, &width));
+            mmcl_classifier *head = fit_head(MMCL_METHOD_KERNEL_RIDGE, &data, &options, &info);
+            OK(mmcl_classifier_scores(head, &val, scores, 0));
+            ck_assert_double_eq(info.beta, pairs[p][0] > 0 ? pairs[p][0] : 2);
+            ck_assert_double_eq(info.c, pairs[p][1] > 0 ? pairs[p][1] : 10);
+            ck_assert_uint_eq(info.flags & MMCL_ADAPT_PARAMETERS_ON_VAL, 0);
+            ck_assert_double_lt(distance(transform, width, info.beta, info.c, scores), 2e-5);
+            mmcl_classifier_destroy(head);
+            mmcl_transform_destroy(transform);
+        }
+}
+END_TEST
+
+/* The pair that is chosen is right on no fewer val rows than any other of the grid. */
+START_TEST(val_rows_choose)
+{
+    const double     betas[] = {1, 2, 4}, ridges[] = {3, 10, 30, 100};
+    mmcl_adapt_info  info = {.struct_size = sizeof info}, fixed = {.struct_size = sizeof fixed};
+    mmcl_adapt_data  data = all_data(NULL);
+    mmcl_classifier *head = fit_head(MMCL_METHOD_KERNEL_RIDGE, &data, NULL, &info);
+    ck_assert(info.flags & MMCL_ADAPT_PARAMETERS_ON_VAL);
+    mmcl_classifier_destroy(head);
+    for (size_t b = 0; b < 3; b++)
+        for (size_t r = 0; r < 4; r++) {
+            const mmcl_adapt_options options = {.struct_size = sizeof options, .beta = betas[b], .c = ridges[r]};
+            head = fit_head(MMCL_METHOD_KERNEL_RIDGE, &data, &options, &fixed);
+            ck_assert_double_le(fixed.val_accuracy, info.val_accuracy);
+            ck_assert_uint_eq(fixed.flags & MMCL_ADAPT_PARAMETERS_ON_VAL, 0);
+            if (info.beta == betas[b] && info.c == ridges[r])
+                ck_assert_double_eq(fixed.val_accuracy, info.val_accuracy);
+            mmcl_classifier_destroy(head);
+        }
+}
+END_TEST
+
+/* With a large c and a sharp kernel every shot is right: the values interpolate the labels. */
+START_TEST(shots_are_interpolated)
+{
+    const mmcl_adapt_options options = {.struct_size = sizeof options, .beta = 20, .c = 1e8};
+    mmcl_adapt_data          data    = all_data(NULL);
+    double                   accuracy;
+    data.val.features.rows = 0;
+    mmcl_classifier *head  = fit_head(MMCL_METHOD_KERNEL_RIDGE, &data, &options, NULL);
+    OK(mmcl_classifier_accuracy(head, &data.train, NULL, &accuracy));
+    ck_assert_double_eq(accuracy, 1);
+    ck_assert_int_ne(mmcl_classifier_weights(head, NULL, NULL), MMCL_OK); /* not linear */
+    mmcl_classifier_destroy(head);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("kernel_ridge");
+    TCase *tcase = tcase_create("kernel_ridge");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, scores_are_those_of_the_formula);
+    tcase_add_test(tcase, val_rows_choose);
+    tcase_add_test(tcase, shots_are_interpolated);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}

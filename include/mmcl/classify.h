@@ -151,25 +151,28 @@ typedef struct mmcl_evaluate_options {
     double   confidence;  /* of the interval, below 1; 0: 0.95 */
     double   temperature; /* that scores are divided by before the softmax; 0: 1 */
     uint32_t bins;        /* of the calibration error; 0: 15 (Guo et al. 2017) */
-    uint32_t reserved;
+    uint32_t resamples;   /* bootstrap: how often the rows are weighted anew, by Poisson(1); 0: none */
+    uint64_t seed;        /* of the resamples */
 } mmcl_evaluate_options;
 
 typedef struct mmcl_evaluation {
     size_t   struct_size;
     uint64_t rows;
     double   accuracy;          /* 0 to 1 */
-    double   low, high;         /* its interval (Wilson 1927) */
+    double   low, high;         /* its interval: Wilson's (1927), or with resamples the percentile one (Efron 1979) */
     double   calibration_error; /* expected, 0 to 1: mean over rows of |accuracy - mean confidence| of their bin */
     double   mean_confidence;   /* softmax probability of the answer */
     double   loss;              /* mean -log probability of the label; infinity when the mask forbids one */
+    double   calibration_low;   /* percentile interval of the calibration error, moved by the distance from the resamples' mean to it, as rows */
+    double   calibration_high;  /* that repeat raise it, and not below 0; both are the error itself without resamples */
 } mmcl_evaluation;
 
 /*
  * Accuracy, its interval and calibration on `test`. Probabilities are the softmax of the scores, over the classes that `mask` [classes] allows
  * (NULL: all). Whether scores are log-probabilities is the head's affair: those of a nearest class mean are not.
- * Thread class: exclusive. Allocates: 24 bytes a row, released again.
+ * Thread class: exclusive. Allocates: 24 bytes a row, 8 a bin and 16 a resample, released again.
  * Errors: MMCL_E_INVAL (no rows, a wrong number of columns, a label out of range, an empty mask, an option out of range), MMCL_E_NUMERIC,
- * MMCL_E_CALLBACK, MMCL_E_ABI, MMCL_E_NOMEM.
+ * MMCL_E_CALLBACK, MMCL_E_CANCELLED (between resamples), MMCL_E_ABI, MMCL_E_NOMEM.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_classifier_evaluate(const mmcl_classifier *classifier, const mmcl_labelled *test, const uint8_t *mask,
                                                          const mmcl_evaluate_options *options, mmcl_evaluation *out);

@@ -271,7 +271,7 @@ mmcl_status mmcl_classifier_accuracy(const mmcl_classifier *classifier, const mm
 
 static mmcl_status resolve_evaluate(mmcl_context *context, mmcl_evaluate_options *ours, const mmcl_evaluate_options *theirs)
 {
-    MMCL__TRY(mmcl__import(context, ours, sizeof *ours, MMCL__V1(mmcl_evaluate_options, reserved), theirs, "mmcl_evaluate_options"));
+    MMCL__TRY(mmcl__import(context, ours, sizeof *ours, MMCL__V1(mmcl_evaluate_options, seed), theirs, "mmcl_evaluate_options"));
     if (!(ours->confidence >= 0 && ours->confidence < 1))
         return mmcl__fail(context, MMCL_E_INVAL, "confidence: %g, expected 0 to below 1", ours->confidence);
     if (ours->temperature != 0 && !mmcl__positive(ours->temperature))
@@ -295,14 +295,14 @@ mmcl_status mmcl_classifier_evaluate(const mmcl_classifier *classifier, const mm
     MMCL__TRY(resolve_evaluate(context, &ours, options));
     if (out == NULL)
         return mmcl__fail(context, MMCL_E_INVAL, "out: NULL");
-    MMCL__CHECK_INFO(context, out, mmcl_evaluation, loss);
+    MMCL__CHECK_INFO(context, out, mmcl_evaluation, calibration_high);
     MMCL__TRY(mmcl__check_labelled(context, test, "test", "test.features"));
     MMCL__TRY(mmcl__check_width(context, &test->features, classifier->inputs, "test.features"));
     MMCL__TRY(mmcl__labels_check(context, test, classifier->classes, "test"));
     if (mask_is_empty(mask, classifier->classes))
         return mmcl__fail(context, MMCL_E_INVAL, "mask: it holds no class");
     MMCL__TRY(mmcl__evaluate(classifier, test, mask, &ours, &found));
-    return mmcl__export(context, out, &found, sizeof found, MMCL__V1(mmcl_evaluation, loss), "mmcl_evaluation");
+    return mmcl__export(context, out, &found, sizeof found, MMCL__V1(mmcl_evaluation, calibration_high), "mmcl_evaluation");
 }
 
 /* ----------------------------------------------------------------------------------------------------------- shots --- */

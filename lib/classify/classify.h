@@ -36,7 +36,7 @@ void mmcl__unit_rows_f32(size_t rows, size_t cols, float *x);
 
 mmcl_status mmcl__classify(const mmcl_classifier *classifier, const mmcl__features *features, mmcl__wanted *wanted);
 
-/* Everything but struct_size is filled in; `options` are resolved. Sets the message on error. Allocates 24 bytes a row, released again. */
+/* Everything but struct_size is filled in; `options` are resolved. Sets the message on error. Allocates as mmcl_classifier_evaluate. */
 mmcl_status mmcl__evaluate(const mmcl_classifier *classifier, const mmcl_labelled *test, const uint8_t *mask, const mmcl_evaluate_options *options,
                            mmcl_evaluation *out);
 

@@ -28,6 +28,17 @@ double mmcl__philox_uniform(uint64_t seed, uint64_t row, uint32_t purpose, uint3
     return ((word[0] >> 5) * 67108864.0 + (word[1] >> 6)) / 9007199254740992.0;
 }
 
+/* By inversion. */
+double mmcl__philox_poisson(uint64_t seed, uint64_t row, uint32_t purpose, uint32_t stream)
+{
+    double u = mmcl__philox_uniform(seed, row, purpose, stream), p = exp(-1), sum = p, k = 0;
+    while (u >= sum && p > 1e-17) {
+        p /= ++k;
+        sum += p;
+    }
+    return k;
+}
+
 /* ------------------------------------------------------------------------------------------------ numpy's legacy --- */
 
 #define MT_N 624

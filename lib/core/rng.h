@@ -13,6 +13,9 @@ void mmcl__philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out
 /* Uniform on [0, 1) with 53 bits, from (seed, row, purpose, stream). */
 double mmcl__philox_uniform(uint64_t seed, uint64_t row, uint32_t purpose, uint32_t stream);
 
+/* Poisson(1) of the same number: how often a bootstrap sample holds a row. */
+double mmcl__philox_poisson(uint64_t seed, uint64_t row, uint32_t purpose, uint32_t stream);
+
 /* numpy.random.RandomState(seed): MT19937 with the polar method for normals. */
 typedef struct mmcl__numpy_rng {
     uint32_t state[624];

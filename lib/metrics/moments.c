@@ -18,17 +18,6 @@ static mmcl_status fetch(mmcl__metric *m, const mmcl_matrix *matrix, const char 
     return MMCL_OK;
 }
 
-/* Poisson(1) by inversion. */
-static double poisson(double u)
-{
-    double p = exp(-1), sum = p, k = 0;
-    while (u >= sum && p > 1e-17) {
-        p /= ++k;
-        sum += p;
-    }
-    return k;
-}
-
 double mmcl__metric_weight(const mmcl__metric *m, mmcl__part part, uint32_t draw, size_t row)
 {
     const mmcl_metric_options *o = m->options;
@@ -43,8 +32,9 @@ double mmcl__metric_redraw(const mmcl__metric *m, uint32_t draw, size_t row)
 {
     if (draw == 0)
         return 1;
-    double u = mmcl__philox_uniform(m->options->seed, row, draw, 1);
-    return (m->kind->flags & MMCL__DISTINCT_ROWS) != 0 ? u < 0.5 : poisson(u);
+    if ((m->kind->flags & MMCL__DISTINCT_ROWS) != 0)
+        return mmcl__philox_uniform(m->options->seed, row, draw, 1) < 0.5;
+    return mmcl__philox_poisson(m->options->seed, row, draw, 1);
 }
 
 /* Rows of the part, with weights, move to the front of the tile; how many they are. */

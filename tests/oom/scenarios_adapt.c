@@ -108,8 +108,9 @@ static mmcl_status fewshot(world *w, const char *paper)
     MAKE(w, head, CALL(mmcl_fewshot_run)(&head, w->context, MMCL_METHOD_NCM, &data, transform, &options, &info, &result, &accuracy));
     harness_note(w, &accuracy, sizeof accuracy);
     harness_note(w, &result.test_accuracy, sizeof accuracy);
-    mmcl_evaluation evaluation = {.struct_size = sizeof evaluation};
-    TRY(w, CALL(mmcl_classifier_evaluate)(head, &data.test, NULL, NULL, &evaluation));
+    mmcl_evaluation       evaluation = {.struct_size = sizeof evaluation};
+    mmcl_evaluate_options resampled  = {.struct_size = sizeof resampled, .resamples = 3};
+    TRY(w, CALL(mmcl_classifier_evaluate)(head, &data.test, NULL, &resampled, &evaluation));
     harness_note(w, &evaluation, sizeof evaluation);
     status = note_head(w, head);
 end:

@@ -493,6 +493,66 @@ START_TEST(intervals_equal_the_closed_form)
 }
 END_TEST
 
+static int ascending(const void *a, const void *b)
+{
+    const double left = *(const double *) a, right = *(const double *) b;
+    return (left > right) - (left < right);
+}
+
+static double naive_quantile(const double *sorted, size_t n, double share)
+{
+    const double place = share * (double) (n - 1);
+    const size_t below = (size_t) place, above = below + 1 < n ? below + 1 : below;
+    return sorted[below] + (place - (double) below) * (sorted[above] - sorted[below]);
+}
+
+/* 60 rows of three confidences, which fall into bins of their own: what every resample holds can be counted. */
+START_TEST(bootstrap_equals_its_definition)
+{
+    enum { ROWS = 60, DRAWS = 400 };
+    const double                weights[2] = {1, 0};
+    float                       rows[ROWS];
+    int64_t                     labels[ROWS];
+    mmcl_classifier            *sign;
+    const mmcl_evaluate_options options = {.struct_size = sizeof options, .confidence = 0.8, .resamples = DRAWS, .seed = 5};
+    mmcl_evaluation             found = {.struct_size = sizeof found}, wilson = {.struct_size = sizeof wilson};
+    double                      accuracies[DRAWS], errors[DRAWS], mean = 0;
+    OK(mmcl_classifier_create_linear(&sign, context, 2, 1, weights, NULL));
+    for (int i = 0; i < ROWS; i++) {
+        rows[i]   = (float) (i % 3 + 1);
+        labels[i] = i % 5 == 0; /* class 0 is answered */
+    }
+    for (uint32_t draw = 0; draw < DRAWS; draw++) {
+        double held[3] = {0}, right[3] = {0};
+        for (size_t i = 0; i < ROWS; i++) {
+            const double weight = mmcl__philox_poisson(5, i, draw + 1, 1);
+            held[i % 3] += weight;
+            right[i % 3] += labels[i] == 0 ? weight : 0;
+        }
+        const double all = held[0] + held[1] + held[2];
+        errors[draw]     = 0;
+        for (int b = 0; b < 3; b++)
+            errors[draw] += fabs(held[b] / (1 + exp(-(b + 1.0))) - right[b]) / all;
+        accuracies[draw] = (right[0] + right[1] + right[2]) / all;
+        mean += errors[draw] / DRAWS;
+    }
+    qsort(accuracies, DRAWS, sizeof *accuracies, ascending);
+    qsort(errors, DRAWS, sizeof *errors, ascending);
+    const mmcl_labelled test = rows_of(rows, labels, ROWS, 1);
+    OK(mmcl_classifier_evaluate(sign, &test, NULL, &options, &found));
+    ck_assert_double_eq_tol(found.low, naive_quantile(accuracies, DRAWS, 0.1), 1e-12);
+    ck_assert_double_eq_tol(found.high, naive_quantile(accuracies, DRAWS, 0.9), 1e-12);
+    ck_assert_double_eq_tol(found.calibration_low, fmax(naive_quantile(errors, DRAWS, 0.1) + found.calibration_error - mean, 0), 1e-6);
+    ck_assert_double_eq_tol(found.calibration_high, naive_quantile(errors, DRAWS, 0.9) + found.calibration_error - mean, 1e-6);
+    const mmcl_evaluate_options closed = {.struct_size = sizeof closed, .confidence = 0.8};
+    OK(mmcl_classifier_evaluate(sign, &test, NULL, &closed, &wilson));
+    ck_assert_double_eq_tol(wilson.low, found.low, 0.03);
+    ck_assert_double_eq_tol(wilson.high, found.high, 0.03);
+    ck_assert(wilson.calibration_low == wilson.calibration_error && wilson.calibration_high == wilson.calibration_error);
+    mmcl_classifier_destroy(sign);
+}
+END_TEST
+
 START_TEST(masks_and_ties)
 {
     const double     w[3] = {1, 1, 2};
@@ -528,6 +588,7 @@ int main(void)
     tcase_add_test(tcase, bad_input_is_named);
     tcase_add_test(tcase, evaluation_equals_its_definition);
     tcase_add_test(tcase, intervals_equal_the_closed_form);
+    tcase_add_test(tcase, bootstrap_equals_its_definition);
     tcase_add_test(tcase, masks_and_ties);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -290,7 +290,7 @@ static const struct tagged {
     {"mmcl_search_options", 72, use_search_options, 0},   {"mmcl_search_info", 48, use_search_info, 1},
     {"mmcl_fewshot_data", 272, use_fewshot_data, 0},      {"mmcl_probe_options", 48, use_probe_options, 0},
     {"mmcl_probe_result", 104, use_probe_result, 1},      {"mmcl_adapt_data", 240, use_adapt_data, 0},
-    {"mmcl_adapt_options", 184, use_adapt_options, 0},    {"mmcl_adapt_info", 136, use_adapt_info, 1},
+    {"mmcl_adapt_options", 192, use_adapt_options, 0},    {"mmcl_adapt_info", 136, use_adapt_info, 1},
 };
 enum { STRUCTS = sizeof structs / sizeof *structs, ROOM = 1024 };
 

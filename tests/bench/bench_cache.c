@@ -110,8 +110,8 @@ static int run_search(mmcl_context *context, const struct settings *settings)
     float       *centres = take(classes * d, sizeof *centres);
     for (size_t i = 0; i < classes * d; i++)
         centres[i] = (float) noise(&state);
-    float   *x = sample(&state, settings, centres, settings->rows, 3.2, 40), *drawn = sample(&state, settings, centres, settings->keys, 3.2, 40);
-    float   *words = sample(&state, settings, centres, classes, 3.2, 40), *keys = take(settings->keys * d, sizeof *keys);
+    float   *x = sample(&state, settings, centres, settings->rows, 2.4, 30), *drawn = sample(&state, settings, centres, settings->keys, 2.4, 30);
+    float   *words = sample(&state, settings, centres, classes, 2.4, 30), *keys = take(settings->keys * d, sizeof *keys);
     double  *weights = take(classes * d, sizeof *weights);
     int32_t *labels  = take(settings->rows, sizeof *labels);
     size_t  *starts  = take(classes + 1, sizeof *starts);
@@ -184,7 +184,7 @@ static int run_row(mmcl_context *context, const struct settings *settings)
         centres[i] = (float) noise(&state);
     for (size_t i = 0; i < settings->keys; i++)
         labels[i] = (int64_t) (i % classes);
-    float *shots = sample(&state, settings, centres, settings->keys, 3.2, 40), *words = sample(&state, settings, centres, classes, 3.2, 40);
+    float *shots = sample(&state, settings, centres, settings->keys, 2.4, 30), *words = sample(&state, settings, centres, classes, 2.4, 30);
     mmcl_adapt_data data = {.struct_size = sizeof data, .classes = classes,
                             .train = {{.data = shots, .rows = settings->keys, .cols = d}, labels},
                             .text = {{.data = words, .rows = classes, .cols = d}, labels}};

@@ -160,8 +160,7 @@ static void set_narrow_key(mmcl__cache *cache, size_t j)
 {
     const float *key = cache->key + j * cache->stride;
     for (size_t i = 0; i < cache->stride / 2 && cache->narrow != NULL; i++)
-        cache->narrow[j * (cache->stride / 2) + i] =
-            mmcl__f32_to_bf16(key[2 * i]) | (uint32_t) mmcl__f32_to_bf16(key[2 * i + 1]) << 16;
+        cache->narrow[j * (cache->stride / 2) + i] = mmcl__narrow_pair(key[2 * i], key[2 * i + 1]);
 }
 
 void mmcl__cache_keys_changed(mmcl__cache *cache)

@@ -101,7 +101,7 @@ INLINE void dots_narrow_of(size_t width, int count, const float *row, const uint
             for (int j = 0; j < count; j++) {
                 words pair = *(const loose_words *) (keys + (size_t) j * half + i + v);
                 even[j] += x * (vec) (pair << 16);
-                odd[j] += y * (vec) (pair & 0xffff0000u);
+                odd[j] += y * (vec) pair;
             }
         }
     }

@@ -34,8 +34,8 @@ typedef struct mmcl__cache_kernels {
     void (*dots)(size_t width, size_t n, const float *row, const float *keys, float *out);
 
     /*
-     * The same with keys in bfloat16: word i of a key holds columns 2 i (low half) and 2 i + 1; the row comes as its even columns and
-     * then its odd ones, width / 2 each.
+     * The same with keys of 16 bits a column: the low half of word i is column 2 i in bfloat16, the whole word, as a float32, is column
+     * 2 i + 1, so that nothing has to be masked out (mmcl__narrow_pair). The row comes as its even columns and then its odd ones.
      */
     void (*dots_narrow)(size_t width, size_t n, const float *row, const uint32_t *keys, float *out);
 
@@ -59,5 +59,8 @@ typedef struct mmcl__cache_kernels {
 
 MMCL__ISA_TABLE(mmcl__cache_kernels, mmcl__cache_kernel)
 extern const mmcl__cache_kernels mmcl__cache_reference;
+
+/* The word of two neighbouring columns, each off by at most half a step of bfloat16 (2^-8 of it). */
+uint32_t mmcl__narrow_pair(float even, float odd);
 
 #endif

@@ -46,7 +46,7 @@ START_TEST(dots_equal_reference)
             for (size_t i = 0; i < n * width; i++)
                 keys[i] = (float) (uniform() - 0.5);
             for (size_t i = 0; i < n * width / 2; i++)
-                narrow[i] = mmcl__f32_to_bf16(keys[2 * i]) | (uint32_t) mmcl__f32_to_bf16(keys[2 * i + 1]) << 16;
+                narrow[i] = mmcl__narrow_pair(keys[2 * i], keys[2 * i + 1]);
             for (int form = 0; form < 2; form++) {
                 out[0][n] = out[1][n] = 7;
                 if (form == 0) {
@@ -61,6 +61,19 @@ START_TEST(dots_equal_reference)
                 ck_assert_float_eq(out[0][n], 7);
             }
         }
+}
+END_TEST
+
+START_TEST(pairs_keep_both_columns)
+{
+    const float corners[] = {0, 1, -1, 1e-30f, -0.15625f, 1 + 0x1p-8f, 1 + 3 * 0x1p-8f, 300};
+    for (int i = 0; i < 20000; i++) {
+        float    even = i < 64 ? corners[i / 8] : (float) (uniform() - 0.5), odd = i < 64 ? corners[i % 8] : (float) (uniform() - 0.5), got;
+        uint32_t pair = mmcl__narrow_pair(even, odd);
+        memcpy(&got, &pair, sizeof got);
+        ck_assert_float_eq(mmcl__bf16_to_f32((uint16_t) (pair & 0xffff)), mmcl__bf16_to_f32(mmcl__f32_to_bf16(even)));
+        ck_assert_float_le(fabsf(got - odd), 0x1p-8f * fabsf(odd) + 1.2e-38f);
+    }
 }
 END_TEST
 
@@ -262,6 +275,7 @@ int main(void)
     Suite *suite   = suite_create("grid");
     TCase *kernels = tcase_create("kernels"), *grids = tcase_create("grids");
     tcase_add_test(kernels, dots_equal_reference);
+    tcase_add_test(kernels, pairs_keep_both_columns);
     tcase_add_test(kernels, decay_equals_reference);
     tcase_add_test(kernels, sums_and_bounds_equal_reference);
     tcase_add_loop_test(grids, counts_equal_the_twin, 0, 400);

@@ -117,9 +117,8 @@ static mmcl_status resolve(mmcl_context *context, mmcl_adapt_options *ours, cons
     if (ours->reserved != 0)
         return mmcl__fail(context, MMCL_E_ABI, "mmcl_adapt_options: reserved is set");
     ours->logit_scale    = mmcl__or_default(ours->logit_scale, 100);
-    ours->tolerance      = mmcl__or_default(ours->tolerance, MMCL__DEFAULT_TOLERANCE);
     ours->max_iterations = ours->max_iterations != 0 ? ours->max_iterations : MMCL__DEFAULT_ITERATIONS;
-    return mmcl__check_solver(context, ours->tolerance, ours->precision);
+    return mmcl__check_solver(context, mmcl__or_default(ours->tolerance, MMCL__DEFAULT_TOLERANCE), ours->precision);
 }
 
 mmcl_status mmcl_adapt_fit(mmcl_classifier **out, mmcl_context *context, mmcl_method method, const mmcl_adapt_data *data,

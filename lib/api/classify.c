@@ -117,8 +117,6 @@ mmcl_status mmcl_logreg_objective(const mmcl_classifier *classifier, const mmcl_
     return mmcl__logreg_objective(classifier, train, c, objective);
 }
 
-static const double coop_grid[] = {1e6, 1e4, 1e2, 1, 1e-2, 1e-4, 1e-6};
-
 #define MAX_FITS 65536 /* bounds what a grid and its steps may ask for */
 
 static mmcl_status resolve_search(mmcl_context *context, mmcl_search_options *ours, const mmcl_search_options *theirs)
@@ -127,10 +125,10 @@ static mmcl_status resolve_search(mmcl_context *context, mmcl_search_options *ou
     if ((ours->grid == NULL) != (ours->grid_count == 0))
         return mmcl__fail(context, MMCL_E_INVAL, "grid: give both grid and grid_count, or neither");
     if (ours->grid == NULL) {
-        ours->grid       = coop_grid;
-        ours->grid_count = sizeof coop_grid / sizeof *coop_grid;
+        ours->grid       = mmcl__coop_grid;
+        ours->grid_count = MMCL__COOP_GRID;
     }
-    ours->steps          = ours->steps != 0 ? ours->steps : 8;
+    ours->steps          = ours->steps != 0 ? ours->steps : MMCL__COOP_STEPS;
     ours->tolerance      = mmcl__or_default(ours->tolerance, MMCL__DEFAULT_TOLERANCE);
     ours->max_iterations = ours->max_iterations != 0 ? ours->max_iterations : MMCL__DEFAULT_ITERATIONS;
     if (ours->grid_count > MAX_FITS || ours->steps > MAX_FITS)

@@ -18,7 +18,7 @@ typedef struct mmcl__adapt {
     mmcl_context             *context;
     mmcl_method               method;
     const mmcl_adapt_data    *data;    /* checked */
-    const mmcl_adapt_options *options; /* imported; logit_scale, tolerance and max_iterations have their defaults, the rest may be 0 */
+    const mmcl_adapt_options *options; /* imported; logit_scale and max_iterations have their defaults, the rest may be 0 */
     mmcl_adapt_info          *info;    /* NaN and 0 until the head fills in what it has */
     size_t                    classes;
     size_t                    inputs;  /* columns of raw rows */
@@ -58,6 +58,10 @@ mmcl_status mmcl__head_cca_ft(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_zeroshot(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_ncm(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_kernel_ridge(mmcl__adapt *adapt, mmcl_classifier **out);
+mmcl_status mmcl__head_probe(mmcl__adapt *adapt, mmcl_classifier **out);
+mmcl_status mmcl__head_probe_l1(mmcl__adapt *adapt, mmcl_classifier **out);
+mmcl_status mmcl__head_probe_en(mmcl__adapt *adapt, mmcl_classifier **out);
+mmcl_status mmcl__head_probe_ard(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_probe_zs(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_clap(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_lpp(mmcl__adapt *adapt, mmcl_classifier **out);

@@ -47,6 +47,11 @@ mmcl_status mmcl__logreg_fit(mmcl_classifier **out, mmcl_context *context, const
 /* The objective in float64 at a classifier's weights, on the rows as they are. */
 mmcl_status mmcl__logreg_objective(const mmcl_classifier *classifier, const mmcl_labelled *train, double c, double *objective);
 
+/* CoOp's candidates for C, in its order, and its bisections. */
+#define MMCL__COOP_GRID 7
+#define MMCL__COOP_STEPS 8
+extern const double mmcl__coop_grid[MMCL__COOP_GRID];
+
 mmcl_status mmcl__logreg_search(mmcl_classifier **out, mmcl_context *context, const mmcl_labelled *train, const mmcl_labelled *val,
                                 size_t classes, const mmcl_search_options *options, mmcl_search_info *info);
 

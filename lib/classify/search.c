@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+const double mmcl__coop_grid[MMCL__COOP_GRID] = {1e6, 1e4, 1e2, 1, 1e-2, 1e-4, 1e-6};
+
 /* One C that was fitted. */
 struct fitted {
     double  c, accuracy;

@@ -41,7 +41,7 @@ end:
 static mmcl_status adapt(world *w, const char *name)
 {
     const mmcl_matrix  rows      = fixture_rows(0);
-    mmcl_adapt_options options   = {.struct_size = sizeof options, .epochs = 2, .batch = 20};
+    mmcl_adapt_options options   = {.struct_size = sizeof options, .epochs = 2, .batch = 20, .c = 1};
     mmcl_adapt_info    info      = {.struct_size = sizeof info};
     mmcl_transform    *transform = NULL;
     mmcl_classifier   *head      = NULL;
@@ -55,7 +55,7 @@ static mmcl_status adapt(world *w, const char *name)
     MAKE(w, head, CALL(mmcl_adapt_fit)(&head, w->context, method, &data, &options, &info));
     harness_note(w, &info.val_accuracy, sizeof info.val_accuracy);
     status = note_head(w, head);
-    if (status == MMCL_OK)
+    if (status == MMCL_OK && (method == MMCL_METHOD_ZEROSHOT || method == MMCL_METHOD_TIP || method == MMCL_METHOD_CCA)) /* one of each kind */
         status = through_a_file(w, head);
 end:
     CALL(mmcl_classifier_destroy)(head);
@@ -122,6 +122,8 @@ end:
 const scenario scenarios_adapt[] = {
     {"zeroshot", adapt, "zeroshot"},
     {"ncm", adapt, "ncm"},
+    {"probe-l1", adapt, "probe-l1"},
+    {"probe-ard", adapt, "probe-ard"},
     {"tip", adapt, "tip"},
     {"tip-f", adapt, "tip-f"},
     {"ape", adapt, "ape"},

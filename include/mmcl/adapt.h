@@ -76,7 +76,7 @@ typedef struct mmcl_adapt_options {
     uint64_t batch;          /* rows of a minibatch, all of them when there are no more; 0: the method's */
     uint64_t channels;       /* of APE; 0: its default */
     uint64_t max_iterations; /* of the probes' solvers; 0: 1000 */
-    double   tolerance;      /* of the same, as in mmcl_logreg_options; 0: 1e-7, or 1e-5 under an L1 penalty */
+    double   tolerance;      /* of the same, as in mmcl_logreg_options; 0: 1e-7 */
     double   learning_rate;  /* 0: the method's */
     double   weight_decay;   /* 0: the method's */
     double   logit_scale;    /* that cosines to the text are multiplied with; 0: 100 */

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-#define TOLERANCE 1e-5
-#define PATH_TOLERANCE 1e-2 /* of the fits that only choose C; the chosen one goes on to the tolerance */
+#define TOLERANCE 1e-7
+#define PATH_TOLERANCE 1e-4 /* of the fits that only choose C; the chosen one goes on to the tolerance */
 #define PATH 16 /* quarters of a decade above the C that gives the first weights */
 
 struct path {

@@ -132,8 +132,8 @@ static void check_chosen(const double *row, const mmcl_adapt_info *info, const c
         {"learning rate", row[CHOSEN_RATE], info->learning_rate}, {"weight decay", row[CHOSEN_DECAY], info->weight_decay},
         {"epoch", row[CHOSEN_EPOCH], (double) info->epoch},
         {"accuracy on val", row[VAL_ACCURACY], info->val_accuracy}};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        ck_assert_msg(all[i].expected == -1 || fabs(all[i].got - all[i].expected) <= 1e-12 + 1e-9 * fabs(all[i].expected),
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) /* a path of C begins where float32 rows say */
+        ck_assert_msg(all[i].expected == -1 || fabs(all[i].got - all[i].expected) <= 1e-12 + (i == 0 ? 1e-6 : 1e-9) * fabs(all[i].expected),
                       "%s: %s is %.12g, the reference has %.12g", what, all[i].name, all[i].got, all[i].expected);
 }
 
@@ -163,7 +163,7 @@ static void check_logits(const double *expected, const float *scores, size_t row
     double scale = 0, worst = 0, e[MAX_CLASSES], got[MAX_CLASSES];
     for (size_t i = 0; i < rows * classes; i++)
         scale = fmax(scale, fabs(expected[i]));
-    const double allowed = tolerance * scale;
+    const double allowed = tolerance * scale + 1e-9; /* where every weight is 0, so are all logits but for rounding */
     for (size_t i = 0; i < rows; i++) {
         double margin, unused;
         for (size_t k = 0; k < classes; k++) {

@@ -17,12 +17,14 @@ typedef struct settings {
     common_settings common;
     const char     *report, *classes;
     uint64_t        components, runs;
+    double          tolerance;
     bool            bootstrap;
 } settings;
 
 static const cli_option options[] = {
     {"components", OPTION_COUNT, offsetof(settings, components), "K", "of the ICA (default: below, at most 128)", NULL, 2, 4096},
     {"runs", OPTION_COUNT, offsetof(settings, runs), "N", "of the ICA, for the stability (default: 10)", NULL, 2, 1000},
+    {"tolerance", OPTION_REAL, offsetof(settings, tolerance), "X", "at which a run of the ICA stops, on the gradient (default: 1e-4)", NULL, 0, 0},
     {"bootstrap", OPTION_FLAG, offsetof(settings, bootstrap), NULL, "each run sees rows drawn with replacement", NULL, 0, 0},
     {"classes", OPTION_TEXT, offsetof(settings, classes), "DATA", "tell components by the class means of a few-shot data set (its val rows)", NULL, 0, 0},
     {"report", OPTION_TEXT, offsetof(settings, report), "F.html", "write a page with pictures", NULL, 0, 0},
@@ -91,7 +93,7 @@ static void choose_components(analysis *a, const settings *s)
 static int find_axes(analysis *a, const settings *s)
 {
     mmcl_step_options ica = {.struct_size = sizeof ica, .kind = MMCL_STEP_ICA, .components = a->components,
-                             .algorithm = MMCL_ICA_PICARD, .tolerance = 1e-4};
+                             .algorithm = MMCL_ICA_PICARD, .tolerance = s->tolerance > 0 ? s->tolerance : 1e-4};
     if (a->unit_rows == a->rows.view.rows)
         TRY(signs_run(a->session, &a->rows.view, 1, &ica, a->rows.name, &a->signs));
     if (a->signs.done)
@@ -183,6 +185,8 @@ static void write_json(const void *given, json_writer *out)
     json_open_object(out, "stability");
     json_count(out, "runs", a->stability.runs);
     json_count(out, "converged", a->stability.converged);
+    json_count(out, "passes", a->stability.passes);
+    json_real(out, "seconds", a->stability.seconds);
     json_real(out, "mean", a->stability.mean_index);
     json_open_list(out, "index");
     for (uint64_t i = 0; i < a->components; i++)

@@ -130,6 +130,7 @@ typedef struct mmcl_signs_options {
     uint64_t                 cache_bytes; /* as in mmcl_fit_options */
     double                   margin;      /* how many times the automatic contrast a fixed one has to be; 0: 1.5; at least 1. It also
                                              has to lie above it by twice the contrast of random rotations */
+    uint64_t                 most_rows;   /* about how many are drawn, one by one, where there are more; 0: 10,000; 10 a column at least */
 } mmcl_signs_options;
 
 /* A contrast is the mean over components of |mean log cosh y - reference|, on the rows that were fitted, whitened. */
@@ -151,7 +152,7 @@ typedef struct mmcl_signs_info {
  * FastICA and the extended Picard turn to sub-Gaussian axes that mean nothing, with every sign of success. There the axes of fixed signs
  * stand further off from random rotations, and the advice is theirs. Random rotations are the reference, and not a normal variable,
  * because on a sphere every direction is sub-Gaussian.
- * Thread class: exclusive. Allocates: as a fit of the step; released again.
+ * Thread class: exclusive. Allocates: as a fit of the step, and 8 bytes a row; released again.
  * Errors: as mmcl_transform_fit; MMCL_E_INVAL also for a step that is no ICA or has fixed signs, one component, a margin below 1.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_signs_test(mmcl_context *context, const mmcl_matrix *parts, size_t n_parts,

@@ -1,12 +1,14 @@
 #include "analysis/analysis.h"
 
+#include "core/rng.h"
 #include "linalg/blas.h"
 
 #include <math.h>
 #include <string.h>
 
-#define ROTATIONS 10
-#define BEYOND    2 /* times what random rotations differ by: less may be the sample's doing */
+#define ROTATIONS     10
+#define ROWS_A_COLUMN 10 /* fewer would not tell axes */
+#define BEYOND        2  /* times what random rotations differ by: less may be the sample's doing */
 
 typedef struct signs {
     mmcl_context            *context;
@@ -29,8 +31,8 @@ static mmcl_step_options fixed_signs(const mmcl_step_options *step, mmcl_ica_den
     fixed.contrast          = MMCL_CONTRAST_LOGCOSH;
     fixed.density           = density;
     fixed.alpha             = 1;
-    fixed.tolerance         = 1e-4;
-    fixed.max_iterations    = 500;
+    fixed.tolerance         = 1e-3;
+    fixed.max_iterations    = 200;
     fixed.lbfgs_memory      = step->lbfgs_memory > 0 ? step->lbfgs_memory : 7;
     return fixed;
 }
@@ -122,24 +124,53 @@ static mmcl_status with_rows(signs *s, const mmcl__rows *data, const mmcl_transf
     return status;
 }
 
-mmcl_status mmcl__signs_test(mmcl_context *context, const mmcl__rows *rows, const mmcl_signs_options *options,
-                             const mmcl_step_options *step, mmcl_signs_info *info)
+static mmcl_status on_rows(signs *s, const mmcl__rows *rows, const mmcl_signs_options *options, mmcl_signs_info *info)
 {
     const mmcl__source source    = {.rows = rows, .cols = rows->cols};
     mmcl_transform    *whitening = NULL;
     mmcl_moments      *moments   = NULL;
-    mmcl__operation    operation;
-    signs              s = {.context = context, .step = step, .seed = (uint32_t) options->seed, .operation = &operation};
-    mmcl__begin(&operation, context, "signs", 4);
-    mmcl_status status = mmcl__moments_create(&moments, context, rows->cols);
+    mmcl_status        status    = mmcl__moments_create(&moments, s->context, rows->cols);
     if (status == MMCL_OK)
         status = mmcl__moments_add(moments, &source);
     if (status == MMCL_OK)
-        status = mmcl__fit_whitening(moments, step->components, step->clip_components != 0, &whitening);
+        status = mmcl__fit_whitening(moments, s->step->components, s->step->clip_components != 0, &whitening);
     if (status == MMCL_OK)
-        status = with_rows(&s, rows, whitening, options, info);
+        status = with_rows(s, rows, whitening, options, info);
     info->rows = rows->rows;
     mmcl__transform_destroy(whitening);
     mmcl__moments_destroy(moments);
-    return mmcl__end(&operation, status);
+    return status;
+}
+
+/* Many rows: each is taken with the probability that leaves about options->most_rows of them, more where there are many columns. */
+static mmcl_status on_some(signs *s, const mmcl__rows *rows, const mmcl_signs_options *options, mmcl_signs_info *info)
+{
+    size_t n = rows->rows, most = MMCL__MAX((size_t) options->most_rows, ROWS_A_COLUMN * rows->cols), kept = 0;
+    if (most >= n)
+        return on_rows(s, rows, options, info);
+    size_t *index = mmcl__alloc(s->context, n, sizeof *index);
+    if (index == NULL)
+        return MMCL_E_NOMEM;
+    for (size_t i = 0; i < n; i++)
+        if (mmcl__philox_uniform(options->seed, i, 0, 0x7369676e) * (double) n < (double) most)
+            index[kept++] = i;
+    mmcl__drawn       drawn  = {.rows = rows, .index = index};
+    const mmcl_matrix view   = mmcl__drawn_view(&drawn, kept);
+    mmcl__rows        some;
+    mmcl_status       status = mmcl__rows_open(s->context, &some, &view, 1, "parts");
+    if (status == MMCL_OK) {
+        status = on_rows(s, &some, options, info);
+        mmcl__rows_close(s->context, &some);
+    }
+    mmcl__free(s->context, index, n, sizeof *index);
+    return status;
+}
+
+mmcl_status mmcl__signs_test(mmcl_context *context, const mmcl__rows *rows, const mmcl_signs_options *options,
+                             const mmcl_step_options *step, mmcl_signs_info *info)
+{
+    mmcl__operation operation;
+    signs           s = {.context = context, .step = step, .seed = (uint32_t) options->seed, .operation = &operation};
+    mmcl__begin(&operation, context, "signs", 4);
+    return mmcl__end(&operation, on_some(&s, rows, options, info));
 }

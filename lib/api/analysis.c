@@ -166,11 +166,12 @@ mmcl_status mmcl_signs_test(mmcl_context *context, const mmcl_matrix *parts, siz
     mmcl__rows         rows;
     if (context == NULL)
         return MMCL_E_INVAL;
-    MMCL__TRY(mmcl__import(context, &ours, sizeof ours, MMCL__V1(mmcl_signs_options, margin), options, "mmcl_signs_options"));
+    MMCL__TRY(mmcl__import(context, &ours, sizeof ours, MMCL__V1(mmcl_signs_options, most_rows), options, "mmcl_signs_options"));
     if (info == NULL)
         return mmcl__fail(context, MMCL_E_INVAL, "info: NULL");
     MMCL__CHECK_INFO(context, info, mmcl_signs_info, advice);
-    ours.margin = ours.margin == 0 ? 1.5 : ours.margin;
+    ours.margin    = ours.margin == 0 ? 1.5 : ours.margin;
+    ours.most_rows = ours.most_rows == 0 ? 10000 : ours.most_rows;
     if (!(ours.margin >= 1))
         return mmcl__fail(context, MMCL_E_INVAL, "margin: %g, expected at least 1", ours.margin);
     MMCL__TRY(resolve_step(context, ours.step, &step));

@@ -42,7 +42,7 @@ static mmcl_status signs(world *w, const char *argument)
 {
     const mmcl_matrix        parts[] = {fixture_rows(0), fixture_read(w, 1)};
     const mmcl_step_options  step    = {.struct_size = sizeof step, .kind = MMCL_STEP_ICA, .components = 2, .max_iterations = 5};
-    const mmcl_signs_options options = {.struct_size = sizeof options, .step = &step};
+    const mmcl_signs_options options = {.struct_size = sizeof options, .step = &step, .most_rows = 60};
     mmcl_signs_info          info    = {.struct_size = sizeof info};
     mmcl_status              status;
     (void) argument;

@@ -80,7 +80,8 @@ static mmcl_signs_info signs(const mmcl_step_options *step)
     const mmcl_signs_options options = {.struct_size = sizeof options, .step = step};
     mmcl_signs_info          info    = {.struct_size = sizeof info};
     OK(mmcl_signs_test(context, &rows, 1, &options, &info));
-    ck_assert_uint_eq(info.rows, N);
+    ck_assert_uint_gt(info.rows, 9000);
+    ck_assert_uint_lt(info.rows, 11000);
     ck_assert_uint_eq(info.components, D);
     return info;
 }

@@ -17,7 +17,8 @@ torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
 
 METHODS = ("zeroshot ncm probe probe-l1 probe-en probe-ard probe-zs clap lpp tip tip-f ape ape-t clip-adapter taskres cca cca-ft crossmodal "
-           "wise-ft").split()
+           "wise-ft kernel-ridge").split()
+NO_TEXT = {"ncm", "probe", "probe-l1", "probe-en", "probe-ard", "kernel-ridge"}
 NOT_COSINE = {"ncm", "probe", "probe-l1", "probe-en", "probe-ard"}
 ON_CACHE = {"tip", "tip-f", "ape", "ape-t", "cca", "cca-ft"}
 CHOSEN = "c alpha beta gamma eta ratio learning_rate weight_decay epoch val_accuracy".split()
@@ -274,6 +275,20 @@ def zeroshot(data, opt):
 def ncm(data, opt):
     m = np.stack([data.f[data.y == k].mean(0) for k in range(data.classes)])
     return tuple(x @ m.T - (m * m).sum(1) / 2 if x is not None else {} for x in (data.test, None, data.val))
+
+
+def kernel_ridge(data, opt):
+    def kernel(x, beta):
+        return np.exp(-beta * (1 - x @ data.f.T))
+    def logits(x, beta, c):
+        return kernel(x, beta) @ np.linalg.solve(kernel(data.f, beta) + np.eye(len(data.y)) / c, onehot(data.y, data.classes))
+    at = (2.0, 10.0)
+    if opt.val:
+        choice = Choice(data.val_y, CLOSED)
+        for pair in [(beta, c) for beta in (2.0, 1.0, 4.0) for c in (10.0, 3.0, 30.0, 100.0)]:
+            choice.add(logits(data.val, *pair), pair)
+        at = choice.best()
+    return logits(data.test, *at), dict(beta=at[0], c=at[1]), logits(data.val, *at)
 
 
 # ---------------------------------------------------------------------------------------------------------------- training ---
@@ -695,7 +710,8 @@ def cca_ft(data, opt):
 
 HEADS = {"zeroshot": zeroshot, "ncm": ncm, "probe": probe, "probe-l1": sparse_probe(1.0), "probe-en": sparse_probe(None), "probe-zs": probe_zs,
          "clap": clap, "lpp": lpp, "tip": tip, "tip-f": tip_f, "ape": ape, "ape-t": ape_t, "clip-adapter": clip_adapter, "taskres": taskres,
-         "cca": cca, "cca-ft": cca_ft, "crossmodal": crossmodal, "wise-ft": wise_ft}
+         "cca": cca, "cca-ft": cca_ft, "crossmodal": crossmodal, "wise-ft": wise_ft,
+         "kernel-ridge": kernel_ridge}
 
 
 # ------------------------------------------------------------------------------------------------------------------- cases ---
@@ -715,7 +731,7 @@ def cases():
     paper = {"cca": dict(gamma_start=5e-5, eta_start=2e-4), "cca-ft": dict(gamma_start=5e-5, eta_start=2e-4, batch=10)}
     short = {"crossmodal": dict(epochs=2), "lpp": dict(epochs=60), "clip-adapter": dict(epochs=15)}
     for method in HEADS:
-        no_text = method in NOT_COSINE
+        no_text = method in NO_TEXT
         for dataset in ("plain", "ill"):
             for mapped in (False, True):
                 for val in (False, True):

@@ -12,7 +12,7 @@
 
 /* In the order of mmcl_method. */
 static const mmcl__head heads[] = {
-    /*                                            cosine mapped needs_text needs_shots */
+    /*                                            cosine mapped needs_text needs_shots keeps_prompts */
     [MMCL_METHOD_ZEROSHOT]     = {mmcl__head_zeroshot, true, true, true, false},
     [MMCL_METHOD_NCM]          = {mmcl__head_ncm, false, true, false, true},
     [MMCL_METHOD_PROBE]        = {mmcl__head_probe, false, true, false, true},
@@ -30,7 +30,7 @@ static const mmcl__head heads[] = {
     [MMCL_METHOD_TASKRES]      = {mmcl__head_taskres, true, true, true, true},
     [MMCL_METHOD_CCA]          = {mmcl__head_cca, true, false, false, true},
     [MMCL_METHOD_CCA_FT]       = {mmcl__head_cca_ft, true, false, false, true},
-    [MMCL_METHOD_CROSSMODAL]   = {NULL, true, true, true, true},
+    [MMCL_METHOD_CROSSMODAL]   = {mmcl__head_crossmodal, true, true, true, true, true},
     [MMCL_METHOD_WISE_FT]      = {mmcl__head_wise_ft, true, true, true, true},
     [MMCL_METHOD_KERNEL_RIDGE] = {mmcl__head_kernel_ridge, true, true, false, true},
 };
@@ -138,7 +138,10 @@ static mmcl_status take_text(mmcl__adapt *adapt)
     mmcl_status  status  = take_rows(adapt, &adapt->data->text, "text.features", &prompts);
     if (status == MMCL_OK)
         status = average_prompts(adapt, &prompts);
-    release_rows(adapt->context, &prompts);
+    if (mmcl__head_of(adapt->method)->keeps_prompts)
+        adapt->prompts = prompts;
+    else
+        release_rows(adapt->context, &prompts);
     return status;
 }
 
@@ -168,7 +171,11 @@ static mmcl_status map_text(mmcl__adapt *adapt)
     mmcl_status   status  = mean != NULL && mapped != NULL && set.x != NULL ? MMCL_OK : MMCL_E_NOMEM;
     if (status == MMCL_OK) {
         move_text(adapt, mean, set.x);
+        for (size_t i = 0; i < adapt->prompts.rows * d; i++)
+            adapt->prompts.x[i] = (float) ((double) adapt->prompts.x[i] + mean[i % d]);
         status = map_rows(adapt, &set, "text.features");
+        if (status == MMCL_OK && adapt->prompts.rows > 0)
+            status = map_rows(adapt, &adapt->prompts, "text.features");
     }
     mmcl__free(context, adapt->text, classes * d, sizeof *adapt->text);
     adapt->text = mapped;
@@ -243,6 +250,7 @@ static void release(mmcl__adapt *adapt)
 {
     release_rows(adapt->context, &adapt->train);
     release_rows(adapt->context, &adapt->val);
+    release_rows(adapt->context, &adapt->prompts);
     mmcl__free(adapt->context, adapt->text, adapt->classes * adapt->cols, sizeof *adapt->text);
 }
 

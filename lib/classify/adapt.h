@@ -24,6 +24,7 @@ typedef struct mmcl__adapt {
     size_t                    inputs;  /* columns of raw rows */
     size_t                    cols;    /* columns that the head sees */
     mmcl__rowset              train, val;
+    mmcl__rowset              prompts; /* only for heads that are trained on them */
     double                   *text;    /* [classes, cols] a unit row a class; NULL: there is no text */
 } mmcl__adapt;
 
@@ -34,6 +35,7 @@ typedef struct mmcl__head {
     bool mapped;      /* rows and text through data->transform; otherwise the head applies it by itself */
     bool needs_text;
     bool needs_shots;
+    bool keeps_prompts;
 } mmcl__head;
 
 const mmcl__head *mmcl__head_of(mmcl_method method);
@@ -63,6 +65,7 @@ mmcl_status mmcl__head_probe_l1(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_probe_en(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_probe_ard(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_probe_zs(mmcl__adapt *adapt, mmcl_classifier **out);
+mmcl_status mmcl__head_crossmodal(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_clap(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_lpp(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_taskres(mmcl__adapt *adapt, mmcl_classifier **out);

@@ -138,6 +138,7 @@ const scenario scenarios_adapt[] = {
     {"lpp", adapt, "lpp"},
     {"taskres", adapt, "taskres"},
     {"wise-ft", adapt, "wise-ft"},
+    {"crossmodal", adapt, "crossmodal"},
     {"kernel-ridge", adapt, "kernel-ridge"},
     {0},
 };

@@ -398,6 +398,7 @@ int main(void)
     Suite *suite = suite_create("adapt");
     TCase *tcase = tcase_create("adapt");
     tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, names_and_methods);
     tcase_add_test(tcase, zeroshot_is_the_cosine_to_the_text);
     tcase_add_test(tcase, rows_off_unit_length);

@@ -15,7 +15,7 @@ TRANSFORMS = ["raw", "whiten:212", "whiten:212+normalize"]
 AXES = {"probe-l1": "ica:212:picard+normalize", "probe-en": "ica:212:picard+normalize", "probe-ard": "ica:212:picard+normalize", "ape": "ica:212:picard",
         "ape-t": "ica:212:picard"}
 TEXT = ["zeroshot", "probe-zs", "clap", "lpp", "tip", "tip-f", "ape", "ape-t", "clip-adapter", "taskres", "cca", "cca-ft", "crossmodal", "wise-ft"]
-VISUAL = ["ncm", "probe", "probe-l1", "probe-en", "probe-ard", "tip", "tip-f", "cca", "cca-ft"]
+VISUAL = ["ncm", "kernel-ridge", "probe", "probe-l1", "probe-en", "probe-ard", "tip", "tip-f", "cca", "cca-ft"]
 SETS = [("caltech58_text_vitb32", TEXT), ("caltech101_vitb32", VISUAL), ("ucf101_vitb32", VISUAL), ("dtd_vitb32", VISUAL),
         ("shift_imagenet_to_caltech52", VISUAL)]
 

@@ -59,6 +59,7 @@ mmcl_status mmcl__head_cca(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_cca_ft(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_zeroshot(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_ncm(mmcl__adapt *adapt, mmcl_classifier **out);
+mmcl_status mmcl__head_clip_adapter(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_kernel_ridge(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_probe(mmcl__adapt *adapt, mmcl_classifier **out);
 mmcl_status mmcl__head_probe_l1(mmcl__adapt *adapt, mmcl_classifier **out);

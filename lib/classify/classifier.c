@@ -1,6 +1,7 @@
 #include "classify/classifier.h"
 
 #include "classify/cache.h"
+#include "classify/bottleneck.h"
 #include "classify/kernel.h"
 #include "linalg/convert.h"
 #include "transform/transform.h"
@@ -20,6 +21,7 @@ void mmcl__classifier_destroy(mmcl_classifier *classifier)
     mmcl__transform_destroy(classifier->map);
     mmcl__cache_destroy(classifier->cache);
     mmcl__kernel_destroy(classifier->kernel);
+    mmcl__bottleneck_destroy(classifier->bottleneck);
     mmcl__free(context, classifier, 1, sizeof *classifier);
 }
 
@@ -78,11 +80,15 @@ mmcl_status mmcl__classifier_set_map(mmcl_classifier *classifier, const mmcl_tra
 /* Gives a new head the blocks of `from` beside the linear one. */
 static mmcl_status copy_blocks(mmcl_classifier *classifier, const mmcl_classifier *from)
 {
-    const mmcl__kernel *kernel = from->kernel;
+    const mmcl__kernel     *kernel     = from->kernel;
+    const mmcl__bottleneck *bottleneck = from->bottleneck;
     classifier->unit_rows      = from->unit_rows;
     classifier->inputs         = from->inputs;
     if (kernel != NULL)
         MMCL__TRY(mmcl__kernel_create(&classifier->kernel, classifier->context, kernel->keys, kernel->cols, kernel->sharpness, kernel->key));
+    if (bottleneck != NULL)
+        MMCL__TRY(mmcl__bottleneck_create(&classifier->bottleneck, classifier->context, bottleneck->cols, bottleneck->hidden, bottleneck->ratio,
+                                          bottleneck->down, bottleneck->up));
     if (from->map != NULL)
         MMCL__TRY(mmcl__classifier_set_map(classifier, from->map, from->unit_mapped));
     return from->cache != NULL ? mmcl__cache_copy(&classifier->cache, classifier->context, from->cache) : MMCL_OK;
@@ -103,5 +109,6 @@ mmcl_status mmcl__classifier_clone(mmcl_classifier **out, mmcl_context *context,
 
 bool mmcl__classifier_is_linear(const mmcl_classifier *classifier)
 {
-    return classifier->weights != NULL && !classifier->unit_rows && classifier->map == NULL && classifier->cache == NULL && classifier->kernel == NULL;
+    return classifier->weights != NULL && !classifier->unit_rows && classifier->map == NULL && classifier->cache == NULL && classifier->kernel == NULL &&
+           classifier->bottleneck == NULL;
 }

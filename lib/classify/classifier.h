@@ -9,11 +9,12 @@
 
 typedef struct mmcl__cache  mmcl__cache;  /* keys and values of shots: cache.h */
 typedef struct mmcl__kernel mmcl__kernel; /* kernels at the shots: kernel.h */
+typedef struct mmcl__bottleneck mmcl__bottleneck; /* CLIP-Adapter's: bottleneck.h */
 
 /*
  * A head: the sum of the blocks that it has. Rows come in as they are, are scaled to unit length where `unit_rows` says so, and go
- * to the cache; and through the map, scaled again where `unit_mapped` says so, and through the kernel to the linear block. Weights are kept in float64, as
- * fitted; scores are taken with the float32 copy.
+ * to the cache; and through the map, scaled again where `unit_mapped` says so, and through the bottleneck or the kernel to the linear
+ * block. Weights are kept in float64, as fitted; scores are taken with the float32 copy.
  */
 struct mmcl_classifier {
     mmcl_context   *context;
@@ -21,6 +22,7 @@ struct mmcl_classifier {
     bool            unit_rows, unit_mapped;
     mmcl_transform *map;            /* owned; NULL: none */
     mmcl__kernel   *kernel;         /* owned; NULL: none. A head has a cache or a kernel, not both */
+    mmcl__bottleneck *bottleneck;   /* owned; NULL: none. Likewise */
     size_t          width;          /* columns that the linear block sees */
     double         *weights;        /* [classes, width]; NULL: no linear block */
     double         *intercepts;     /* [classes] */

@@ -1,5 +1,6 @@
 #include "classify/classify.h"
 
+#include "classify/bottleneck.h"
 #include "classify/cache.h"
 #include "classify/cache_kernels.h"
 #include "classify/kernel.h"
@@ -17,6 +18,7 @@
 #define SHAPED_ROW_FLOATS 16384 /* 64 KiB */
 
 static_assert(ROW_FLOATS >= MMCL_MAX_COLUMNS && SHAPED_ROW_FLOATS >= MMCL_MAX_COLUMNS, "a tile holds a row");
+static_assert(SHAPED_ROW_FLOATS <= MMCL__BOTTLENECK_FLOATS, "a bottleneck takes a tile");
 static_assert(MMCL__CACHE_SCORES >= SCORE_FLOATS, "a cache takes all classes at once");
 
 static mmcl_status read_rows(const mmcl__features *features, size_t first, size_t n, float *out, mmcl__place *bad)
@@ -234,10 +236,15 @@ static void shaped_tile(void *argument, size_t index, uint32_t worker)
     if (classifier->unit_rows)
         mmcl__unit_rows_f32(tile.n, classifier->inputs, rows);
     const float *x = map_tile(job, &tile, rows, mapped);
-    if (x != NULL && classifier->kernel != NULL) { /* into the buffer that does not hold x: a head with a kernel has no cache */
+    if (x != NULL && classifier->kernel != NULL) { /* into the buffer that does not hold x: a head with a kernel or a bottleneck has no cache */
         float *kernels = x == rows ? mapped : rows;
         mmcl__kernel_apply(classifier->kernel, x, tile.n, kernels);
         x = kernels;
+    }
+    if (x != NULL && classifier->bottleneck != NULL) {
+        float *bent = x == rows ? mapped : rows;
+        mmcl__bottleneck_apply(classifier->bottleneck, x, tile.n, bent);
+        x = bent;
     }
     for (size_t from = 0, count; x != NULL && from < classifier->classes; from += count) {
         count = MMCL__MIN(job->block, classifier->classes - from);

@@ -1,12 +1,13 @@
 /* Heads in model files: a linear one as ever, others block by block. */
 #include "io/model_parts.h"
 
+#include "classify/bottleneck.h"
 #include "classify/kernel.h"
 
 /* Elements of "head/options": their order is the file's, and only ever grows at the end. */
 enum { OPTION_INPUTS, OPTION_CLASSES, OPTION_WIDTH, OPTION_UNIT_ROWS, OPTION_UNIT_MAPPED, OPTION_BLOCKS, N_OPTIONS };
 /* Bits of OPTION_BLOCKS. */
-enum { BLOCK_MAP = 1, BLOCK_LINEAR = 2, BLOCK_CACHE = 4, BLOCK_KERNEL = 8, ALL_BLOCKS = 15 };
+enum { BLOCK_MAP = 1, BLOCK_LINEAR = 2, BLOCK_CACHE = 4, BLOCK_KERNEL = 8, BLOCK_BOTTLENECK = 16, ALL_BLOCKS = 31 };
 
 /* ---------------------------------------------------------------------------------------------------------- writing --- */
 
@@ -24,6 +25,14 @@ static mmcl_status put_kernel(mmcl_writer *writer, const mmcl__kernel *kernel)
     return mmcl__writer_put(writer, "head/kernel/keys", MMCL_F32, 2, shape, kernel->key);
 }
 
+static mmcl_status put_bottleneck(mmcl_writer *writer, const mmcl__bottleneck *bottleneck)
+{
+    const uint64_t down[] = {bottleneck->hidden, bottleneck->cols}, up[] = {bottleneck->cols, bottleneck->hidden};
+    MMCL__TRY(mmcl__writer_put(writer, "head/bottleneck/ratio", MMCL_F64, 1, &(uint64_t){1}, &bottleneck->ratio));
+    MMCL__TRY(mmcl__writer_put(writer, "head/bottleneck/down", MMCL_F32, 2, down, bottleneck->down));
+    return mmcl__writer_put(writer, "head/bottleneck/up", MMCL_F32, 2, up, bottleneck->up);
+}
+
 mmcl_status mmcl__model_put_head(mmcl_writer *writer, const mmcl_classifier *head)
 {
     if (mmcl__classifier_is_linear(head))
@@ -35,13 +44,16 @@ mmcl_status mmcl__model_put_head(mmcl_writer *writer, const mmcl_classifier *hea
         [OPTION_UNIT_ROWS]   = head->unit_rows,
         [OPTION_UNIT_MAPPED] = head->unit_mapped,
         [OPTION_BLOCKS]      = (head->map != NULL ? BLOCK_MAP : 0) | (head->weights != NULL ? BLOCK_LINEAR : 0) |
-                               (head->cache != NULL ? BLOCK_CACHE : 0) | (head->kernel != NULL ? BLOCK_KERNEL : 0),
+                               (head->cache != NULL ? BLOCK_CACHE : 0) | (head->kernel != NULL ? BLOCK_KERNEL : 0) |
+                               (head->bottleneck != NULL ? BLOCK_BOTTLENECK : 0),
     };
     MMCL__TRY(mmcl__writer_put(writer, "head/options", MMCL_I64, 1, &(uint64_t){N_OPTIONS}, options));
     if (head->map != NULL)
         MMCL__TRY(mmcl__model_put_transform(writer, "head/map/", head->map));
     if (head->kernel != NULL)
         MMCL__TRY(put_kernel(writer, head->kernel));
+    if (head->bottleneck != NULL)
+        MMCL__TRY(put_bottleneck(writer, head->bottleneck));
     if (head->cache != NULL)
         MMCL__TRY(mmcl__model_put_cache(writer, head->cache));
     return head->weights != NULL ? put_linear(writer, "head/weights", "head/intercepts", head) : MMCL_OK;
@@ -77,7 +89,8 @@ static mmcl_status check_options(const mmcl_archive *archive, const int64_t *opt
         options[OPTION_WIDTH] > MMCL_MAX_COLUMNS || options[OPTION_CLASSES] < 1 || options[OPTION_UNIT_ROWS] < 0 ||
         options[OPTION_UNIT_ROWS] > 1 || options[OPTION_UNIT_MAPPED] < 0 || options[OPTION_UNIT_MAPPED] > 1 ||
         !(options[OPTION_BLOCKS] & (BLOCK_LINEAR | BLOCK_CACHE)) ||
-        ((options[OPTION_BLOCKS] & BLOCK_KERNEL) && (options[OPTION_BLOCKS] & (BLOCK_LINEAR | BLOCK_CACHE)) != BLOCK_LINEAR))
+        ((options[OPTION_BLOCKS] & (BLOCK_KERNEL | BLOCK_BOTTLENECK)) && (options[OPTION_BLOCKS] & (BLOCK_LINEAR | BLOCK_CACHE)) != BLOCK_LINEAR) ||
+        (options[OPTION_BLOCKS] & (BLOCK_KERNEL | BLOCK_BOTTLENECK)) == (BLOCK_KERNEL | BLOCK_BOTTLENECK))
         return mmcl__model_damaged(archive, "head/options", "describes no head");
     return MMCL_OK;
 }
@@ -115,6 +128,38 @@ static mmcl_status take_kernel(mmcl_archive *archive, mmcl_classifier *head)
     return head->kernel->keys == head->width ? MMCL_OK : mmcl__model_damaged(archive, "head/kernel/keys", "does not fit the weights");
 }
 
+/* A matrix of the bottleneck, in the shape that it has to have. */
+static mmcl_status take_matrix(mmcl_archive *archive, const char *key, size_t rows, size_t cols, float *out)
+{
+    mmcl_array *array;
+    MMCL__TRY(mmcl__model_array(&array, archive, key, MMCL_F32, 2));
+    mmcl_status status = array->layout.info.shape[0] == rows && array->layout.info.shape[1] == cols
+                             ? mmcl__array_read(array, 0, rows * cols, out)
+                             : mmcl__model_damaged(archive, key, "has another shape than it should");
+    mmcl__array_destroy(array);
+    if (status == MMCL_OK && !mmcl__convert()->finite_f32(rows * cols, out))
+        status = mmcl__model_damaged(archive, key, "holds NaN or infinity");
+    return status;
+}
+
+/* The weights say how wide it is, its own first array how many are hidden. */
+static mmcl_status take_bottleneck(mmcl_archive *archive, mmcl_classifier *head)
+{
+    double      ratio;
+    mmcl_array *array;
+    MMCL__TRY(mmcl__model_take(archive, "head/bottleneck/ratio", MMCL_F64, 1, &ratio));
+    if (!(ratio > 0 && ratio <= 1))
+        return mmcl__model_damaged(archive, "head/bottleneck/ratio", "has a value out of range");
+    MMCL__TRY(mmcl__model_array(&array, archive, "head/bottleneck/down", MMCL_F32, 2));
+    size_t hidden = (size_t) array->layout.info.shape[0];
+    mmcl__array_destroy(array);
+    if (hidden == 0 || hidden > head->width)
+        return mmcl__model_damaged(archive, "head/bottleneck/down", "has another shape than it should");
+    MMCL__TRY(mmcl__bottleneck_create(&head->bottleneck, archive->context, head->width, hidden, ratio, NULL, NULL));
+    MMCL__TRY(take_matrix(archive, "head/bottleneck/down", hidden, head->width, head->bottleneck->down));
+    return take_matrix(archive, "head/bottleneck/up", head->width, hidden, head->bottleneck->up);
+}
+
 static mmcl_status take_map(mmcl_archive *archive, const int64_t *options, mmcl_classifier *head)
 {
     mmcl_transform *map;
@@ -131,6 +176,8 @@ static mmcl_status take_blocks(mmcl_archive *archive, const int64_t *options, mm
     head->unit_rows = options[OPTION_UNIT_ROWS] != 0;
     if (options[OPTION_BLOCKS] & BLOCK_KERNEL)
         MMCL__TRY(take_kernel(archive, head));
+    if (options[OPTION_BLOCKS] & BLOCK_BOTTLENECK)
+        MMCL__TRY(take_bottleneck(archive, head));
     if (options[OPTION_BLOCKS] & BLOCK_MAP)
         MMCL__TRY(take_map(archive, options, head));
     if (head->inputs != (uint64_t) options[OPTION_INPUTS] || head->classes != (uint64_t) options[OPTION_CLASSES] ||

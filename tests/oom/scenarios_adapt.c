@@ -55,7 +55,8 @@ static mmcl_status adapt(world *w, const char *name)
     MAKE(w, head, CALL(mmcl_adapt_fit)(&head, w->context, method, &data, &options, &info));
     harness_note(w, &info.val_accuracy, sizeof info.val_accuracy);
     status = note_head(w, head);
-    if (status == MMCL_OK && (method == MMCL_METHOD_ZEROSHOT || method == MMCL_METHOD_TIP || method == MMCL_METHOD_CCA)) /* one of each kind */
+    if (status == MMCL_OK && (method == MMCL_METHOD_ZEROSHOT || method == MMCL_METHOD_TIP || method == MMCL_METHOD_CCA || method == MMCL_METHOD_KERNEL_RIDGE ||
+                              method == MMCL_METHOD_CLIP_ADAPTER)) /* one of each kind */
         status = through_a_file(w, head);
 end:
     CALL(mmcl_classifier_destroy)(head);
@@ -137,6 +138,7 @@ const scenario scenarios_adapt[] = {
     {"clap", adapt, "clap"},
     {"lpp", adapt, "lpp"},
     {"taskres", adapt, "taskres"},
+    {"clip-adapter", adapt, "clip-adapter"},
     {"wise-ft", adapt, "wise-ft"},
     {"crossmodal", adapt, "crossmodal"},
     {"kernel-ridge", adapt, "kernel-ridge"},

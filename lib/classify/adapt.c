@@ -67,7 +67,7 @@ static mmcl_status unit_rows(mmcl__adapt *adapt, const mmcl__rowset *set, const 
             mmcl__log(adapt->context, MMCL_LOG_INFO, "%s: row %zu has length %g; rows are scaled to unit length", name, i, sqrt(square));
         adapt->info->flags |= MMCL_ADAPT_NORMALIZED;
     }
-    mmcl__unit_rows_f32(set->rows, set->cols, set->x);
+    mmcl__unit_rows_f32(set->rows, set->cols, set->x, set->x, set->cols);
     return MMCL_OK;
 }
 
@@ -99,7 +99,7 @@ static mmcl_status map_rows(const mmcl__adapt *adapt, mmcl__rowset *set, const c
         return MMCL_E_NOMEM;
     mmcl_status status = mmcl__transform_apply(transform, &view, mapped, transform->outputs, &bad);
     if (mmcl__head_of(adapt->method)->cosine)
-        mmcl__unit_rows_f32(set->rows, transform->outputs, mapped);
+        mmcl__unit_rows_f32(set->rows, transform->outputs, mapped, mapped, transform->outputs);
     mmcl__free(adapt->context, set->x, set->rows * set->cols, sizeof *set->x);
     set->x    = mapped;
     set->cols = transform->outputs;

@@ -1,7 +1,7 @@
 #include "classify/bottleneck.h"
 
-#include "classify/classify.h"
 #include "linalg/blas.h"
+#include "transform/transform.h"
 
 #include <string.h>
 
@@ -46,5 +46,5 @@ void mmcl__bottleneck_apply(const mmcl__bottleneck *b, const float *rows, size_t
     mmcl__gemm_f32(false, true, n, b->cols, b->hidden, 1, hidden, b->hidden, b->up, b->hidden, 0, out, b->cols);
     for (size_t i = 0; i < n * b->cols; i++)
         out[i] = ratio * (out[i] > 0 ? out[i] : 0) + (1 - ratio) * rows[i];
-    mmcl__unit_rows_f32(n, b->cols, out);
+    mmcl__unit_rows_f32(n, b->cols, out, out, b->cols);
 }

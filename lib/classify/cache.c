@@ -141,11 +141,11 @@ mmcl_status mmcl__cache_see(const mmcl__cache *cache, const float *rows, size_t 
         if (cache->map == NULL)
             memcpy(u, rows + i * cache->inputs, cache->inputs * sizeof *u);
         else if (cache->unit)
-            mmcl__unit_rows_f32(1, cache->map->outputs, u);
+            mmcl__unit_rows_f32(1, cache->map->outputs, u, u, cache->map->outputs);
         for (size_t c = 0; c < cache->n_channels && cache->channels != NULL; c++)
             u[c] = u[cache->channels[c]];
         if (cache->channels != NULL && cache->unit)
-            mmcl__unit_rows_f32(1, cache->width, u);
+            mmcl__unit_rows_f32(1, cache->width, u, u, cache->width);
         memset(u + cache->width, 0, (stride - cache->width) * sizeof *u);
     }
     return MMCL_OK;

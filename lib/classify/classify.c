@@ -179,18 +179,6 @@ static void linear_tile(void *argument, size_t index, uint32_t worker)
     close_tile(job, &tile);
 }
 
-void mmcl__unit_rows_f32(size_t rows, size_t cols, float *x)
-{
-    for (size_t i = 0; i < rows; i++) {
-        double square = 0;
-        for (size_t j = 0; j < cols; j++)
-            square += (double) x[i * cols + j] * (double) x[i * cols + j];
-        double scale = square > 0 ? 1 / sqrt(square) : 0;
-        for (size_t j = 0; j < cols; j++)
-            x[i * cols + j] = (float) (scale * (double) x[i * cols + j]);
-    }
-}
-
 /* The rows through the map, where there is one, in `mapped`. NULL when the job has failed. */
 static const float *map_tile(struct job *job, const struct tile *tile, const float *rows, float *mapped)
 {
@@ -207,7 +195,7 @@ static const float *map_tile(struct job *job, const struct tile *tile, const flo
         return NULL;
     }
     if (classifier->unit_mapped)
-        mmcl__unit_rows_f32(tile->n, cols, mapped);
+        mmcl__unit_rows_f32(tile->n, cols, mapped, mapped, cols);
     return mapped;
 }
 
@@ -234,7 +222,7 @@ static void shaped_tile(void *argument, size_t index, uint32_t worker)
     if (!read_tile(job, &tile, rows))
         return;
     if (classifier->unit_rows)
-        mmcl__unit_rows_f32(tile.n, classifier->inputs, rows);
+        mmcl__unit_rows_f32(tile.n, classifier->inputs, rows, rows, classifier->inputs);
     const float *x = map_tile(job, &tile, rows, mapped);
     if (x != NULL && classifier->kernel != NULL) { /* into the buffer that does not hold x: a head with a kernel or a bottleneck has no cache */
         float *kernels = x == rows ? mapped : rows;

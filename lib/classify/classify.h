@@ -31,9 +31,6 @@ typedef struct mmcl__wanted {
     mmcl__place    bad;     /* receives the place of a NaN or infinity */
 } mmcl__wanted;
 
-/* Scales each row of x [rows, cols] to unit length; a zero row stays. */
-void mmcl__unit_rows_f32(size_t rows, size_t cols, float *x);
-
 mmcl_status mmcl__classify(const mmcl_classifier *classifier, const mmcl__features *features, mmcl__wanted *wanted);
 
 /* Everything but struct_size is filled in; `options` are resolved. Sets the message on error. Allocates as mmcl_classifier_evaluate. */

@@ -4,6 +4,7 @@
 #include "classify/cache.h"
 #include "classify/classify.h"
 #include "linalg/blas.h"
+#include "transform/transform.h"
 
 #include <math.h>
 #include <string.h>
@@ -56,7 +57,8 @@ static mmcl_status take_unit_rows(mmcl_context *context, const mmcl_matrix *rows
     mmcl_status status = mmcl__read_f32(rows, 0, rows->rows, x, &bad);
     if (status != MMCL_OK)
         mmcl__read_failed(context, status, name, SIZE_MAX, &bad);
-    mmcl__unit_rows_f32(rows->rows, rows->cols, x);
+    else
+        mmcl__unit_rows_f32(rows->rows, rows->cols, x, x, rows->cols);
     for (size_t i = 0; i < rows->rows && status == MMCL_OK; i++) {
         size_t j = 0;
         while (j < rows->cols && x[i * rows->cols + j] == 0)
@@ -71,15 +73,20 @@ static mmcl_status take_unit_rows(mmcl_context *context, const mmcl_matrix *rows
     return status;
 }
 
+/* Takes the grown copy of the head's cache over, or lets it go where growing has failed. */
+static mmcl_status adopt(mmcl_classifier *head, mmcl__cache *grown, mmcl_status status, const double *text)
+{
+    if (status == MMCL_OK)
+        return exchange(head, grown, text);
+    mmcl__cache_destroy(grown);
+    return status;
+}
+
 static mmcl_status add_rows(mmcl_classifier *head, size_t n, const float *x, const int32_t *labels)
 {
     mmcl__cache *cache;
     MMCL__TRY(mmcl__cache_copy(&cache, head->context, head->cache));
-    mmcl_status status = mmcl__cache_add(cache, n, x, labels);
-    if (status == MMCL_OK)
-        return exchange(head, cache, NULL);
-    mmcl__cache_destroy(cache);
-    return status;
+    return adopt(head, cache, mmcl__cache_add(cache, n, x, labels), NULL);
 }
 
 mmcl_status mmcl__online_add_shots(mmcl_classifier *head, const mmcl_labelled *shots)
@@ -116,11 +123,7 @@ static mmcl_status add_class(mmcl_classifier *head, const double *text)
 {
     mmcl__cache *cache;
     MMCL__TRY(mmcl__cache_copy(&cache, head->context, head->cache));
-    mmcl_status status = mmcl__cache_add_class(cache, text);
-    if (status == MMCL_OK)
-        return exchange(head, cache, text);
-    mmcl__cache_destroy(cache);
-    return status;
+    return adopt(head, cache, mmcl__cache_add_class(cache, text), text);
 }
 
 mmcl_status mmcl__online_add_class(mmcl_classifier *head, const mmcl_matrix *prompts)

@@ -15,7 +15,7 @@ static void NAME(run_affine)(const mmcl__stage *stage, size_t rows, REAL *in, RE
             memcpy(out + i * stride, in + i * inputs, inputs * sizeof *out);
 }
 
-static void NAME(run_normalize)(size_t rows, size_t cols, const REAL *in, REAL *out, size_t stride)
+void NAME(mmcl__unit_rows)(size_t rows, size_t cols, const REAL *in, REAL *out, size_t stride)
 {
     for (size_t i = 0; i < rows; i++) {
         double squares = 0;
@@ -36,7 +36,7 @@ void NAME(mmcl__stages_run)(const mmcl__stage *stages, size_t n_stages, size_t r
         REAL              *to    = last ? out : stage->identity ? a : b;
         size_t             step  = last ? stride : stage->outputs;
         if (stage->normalize)
-            NAME(run_normalize)(rows, stage->inputs, a, to, step);
+            NAME(mmcl__unit_rows)(rows, stage->inputs, a, to, step);
         else
             NAME(run_affine)(stage, rows, a, to, step);
         if (to == b) {

@@ -93,6 +93,10 @@ void mmcl__stages_run_f32(const mmcl__stage *stages, size_t n_stages, size_t row
 void mmcl__stages_run_f64(const mmcl__stage *stages, size_t n_stages, size_t rows, size_t cols, double *a, double *b, double *out,
                           size_t stride);
 
+/* out = rows of in [rows, cols] at unit length, `stride` elements a row; `out` may be `in`. A row of zeros stays. */
+void mmcl__unit_rows_f32(size_t rows, size_t cols, const float *in, float *out, size_t stride);
+void mmcl__unit_rows_f64(size_t rows, size_t cols, const double *in, double *out, size_t stride);
+
 /* Largest width from the rows to the end of the stages. */
 size_t mmcl__stages_width(const mmcl__stage *stages, size_t n_stages, size_t cols);
 

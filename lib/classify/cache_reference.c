@@ -6,27 +6,13 @@
 #include <math.h>
 #include <string.h>
 
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static float float_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 /*
  * The upper half of the odd column's word is the one that, with the lower half as it is, comes nearest to the column. Where that would
  * make a subnormal number, which some processors multiply slowly, it is the least normal one.
  */
 uint32_t mmcl__narrow_pair(float even, float odd)
 {
-    const uint32_t low = mmcl__f32_to_bf16(even), bits = bits_of(odd), size = bits & 0x7fffffffu;
+    const uint32_t low = mmcl__f32_to_bf16(even), bits = mmcl__bits_of_f32(odd), size = bits & 0x7fffffffu;
     uint32_t       high = size + 0x8000u > low ? (size + 0x8000u - low) >> 16 : 0;
     if (high < 0x80 && low != 0)
         high = 0x80;
@@ -50,7 +36,7 @@ static void dots_narrow(size_t width, size_t n, const float *row, const uint32_t
         for (size_t i = 0; i < width / 2; i++) {
             uint32_t pair = keys[j * (width / 2) + i];
             sum += (double) row[i] * (double) mmcl__bf16_to_f32((uint16_t) (pair & 0xffff));
-            sum += (double) row[width / 2 + i] * (double) float_of(pair);
+            sum += (double) row[width / 2 + i] * (double) mmcl__f32_of_bits(pair);
         }
         out[j] = (float) sum;
     }

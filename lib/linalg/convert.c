@@ -4,20 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-static float float_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
 float mmcl__f16_to_f32(uint16_t half)
 {
     int   exponent = half >> 10 & 31, fraction = half & 1023;
@@ -31,12 +17,12 @@ float mmcl__f16_to_f32(uint16_t half)
 
 float mmcl__bf16_to_f32(uint16_t half)
 {
-    return float_of((uint32_t) half << 16);
+    return mmcl__f32_of_bits((uint32_t) half << 16);
 }
 
 uint16_t mmcl__f32_to_bf16(float value)
 {
-    uint32_t bits = bits_of(value);
+    uint32_t bits = mmcl__bits_of_f32(value);
     if (isnan(value))
         return (uint16_t) (bits >> 16 | 0x40);
     return (uint16_t) ((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
@@ -44,7 +30,7 @@ uint16_t mmcl__f32_to_bf16(float value)
 
 uint16_t mmcl__f32_to_f16(float value)
 {
-    uint32_t bits = bits_of(value), sign = bits >> 16 & 0x8000;
+    uint32_t bits = mmcl__bits_of_f32(value), sign = bits >> 16 & 0x8000;
     float    size = fabsf(value);
     if (isnan(value))
         return (uint16_t) (sign | 0x7e00);

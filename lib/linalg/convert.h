@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef struct mmcl__convert_kernels {
     void (*f16_to_f32)(size_t n, const uint16_t *in, float *out);
@@ -18,6 +19,20 @@ typedef struct mmcl__convert_kernels {
 
 MMCL__ISA_TABLE(mmcl__convert_kernels, mmcl__convert)
 extern const mmcl__convert_kernels mmcl__convert_reference;
+
+/* The bits of a number, and back. */
+static inline uint32_t mmcl__bits_of_f32(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+static inline float mmcl__f32_of_bits(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
 
 /* One element each; exact, subnormals and NaN included. The way to 16 bits rounds to nearest, ties to even. */
 float    mmcl__f16_to_f32(uint16_t half);

@@ -18,12 +18,6 @@ static const cli_option options[] = {
     {0},
 };
 
-/* One split: pairs by their numbers, those that fit first. */
-typedef struct split {
-    size_t *order; /* [pairs] */
-    size_t  fitted;
-} split;
-
 /* ------------------------------------------------------------------------------------------------------------- rows --- */
 
 static int open_side(align_run *run, int side)
@@ -36,13 +30,7 @@ static int open_side(align_run *run, int side)
     out->rows       = opened.view.rows;
     out->cols       = opened.view.cols;
     out->data       = memory_array(out->rows * out->cols, sizeof *out->data);
-    mmcl_transform *copy = NULL;
-    mmcl_status     status = mmcl_transform_create_spec(&copy, run->session->context, "raw");
-    if (status == MMCL_OK)
-        status = mmcl_transform_fit(copy, &opened.view, 1, NULL);
-    if (status == MMCL_OK)
-        status = mmcl_transform_apply(copy, &opened.view, out->data, 0);
-    mmcl_transform_destroy(copy);
+    mmcl_status status = rows_read(run->session, &opened.view, 0, out->rows, out->data);
     features_close(&opened);
     return status == MMCL_OK ? EXIT_OK : session_fail(run->session, status, out->name);
 }
@@ -62,27 +50,27 @@ static int open_sides(align_run *run)
     return EXIT_OK;
 }
 
-/* Rows `first` ... of the split, side by side. */
-static mmcl_matrix take(const align_side *side, const split *s, size_t first, size_t count, float *out)
+/* Rows `first` ... of a split (pairs by their numbers, those that fit first), side by side. */
+static mmcl_matrix take(const align_side *side, const size_t *order, size_t first, size_t count, float *out)
 {
     for (size_t i = 0; i < count; i++)
-        memcpy(out + i * side->cols, side->data + s->order[first + i] * side->cols, side->cols * sizeof *out);
+        memcpy(out + i * side->cols, side->data + order[first + i] * side->cols, side->cols * sizeof *out);
     return (mmcl_matrix){.data = out, .rows = count, .cols = side->cols};
 }
 
 /* A permutation that is a function of the seed and the split's number alone. */
-static void shuffle(split *s, size_t count, uint64_t seed)
+static void shuffle(size_t *order, size_t count, uint64_t seed)
 {
     uint64_t state = seed * UINT64_C(0x9e3779b97f4a7c15);
     for (size_t i = 0; i < count; i++)
-        s->order[i] = i;
+        order[i] = i;
     for (size_t i = count; i > 1; i--) {
         state += UINT64_C(0x9e3779b97f4a7c15); /* SplitMix64 (Steele, Lea and Flood 2014) */
         uint64_t z = (state ^ state >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
         z          = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-        size_t j = (size_t) ((z ^ z >> 31) % i), kept = s->order[i - 1];
-        s->order[i - 1] = s->order[j];
-        s->order[j]     = kept;
+        size_t j = (size_t) ((z ^ z >> 31) % i), kept = order[i - 1];
+        order[i - 1] = order[j];
+        order[j]     = kept;
     }
 }
 
@@ -251,7 +239,7 @@ static mmcl_status judge(align_run *run, const fitted *f, align_mode mode, const
 }
 
 /* One split: the rows as they are, and every SPEC in both modes. */
-static int run_split(align_run *run, size_t number, const split *s)
+static int run_split(align_run *run, size_t number, const size_t *order)
 {
     size_t      cols = run->sides[0].cols, judged = run->sides[0].rows - run->fitted;
     float      *held[4];
@@ -259,8 +247,8 @@ static int run_split(align_run *run, size_t number, const split *s)
     for (int side = 0; side < 2; side++) {
         held[side]     = memory_array(run->fitted * cols, sizeof *held[side]);
         held[2 + side] = memory_array(judged * cols, sizeof *held[2 + side]);
-        fit[side]      = take(&run->sides[side], s, 0, run->fitted, held[side]);
-        test[side]     = take(&run->sides[side], s, run->fitted, judged, held[2 + side]);
+        fit[side]      = take(&run->sides[side], order, 0, run->fitted, held[side]);
+        test[side]     = take(&run->sides[side], order, run->fitted, judged, held[2 + side]);
     }
     mmcl_status status = retrieve(run, test, align_scores_of(run, ALIGN_RAW, 0, number));
     int         code   = status == MMCL_OK ? EXIT_OK : session_fail(run->session, status, NULL);
@@ -283,14 +271,14 @@ static int run_split(align_run *run, size_t number, const split *s)
 
 static int run_splits(align_run *run)
 {
-    split s    = {.order = memory_array(run->sides[0].rows, sizeof *s.order), .fitted = run->fitted};
-    int   code = EXIT_OK;
+    size_t *order = memory_array(run->sides[0].rows, sizeof *order);
+    int     code  = EXIT_OK;
     for (size_t i = 0; i < run->split_count && code == EXIT_OK; i++) {
         terminal_stage("split %zu of %zu", i + 1, run->split_count);
-        shuffle(&s, run->sides[0].rows, run->session->common->seed + i);
-        code = run_split(run, i, &s);
+        shuffle(order, run->sides[0].rows, run->session->common->seed + i);
+        code = run_split(run, i, order);
     }
-    free(s.order);
+    free(order);
     return code;
 }
 

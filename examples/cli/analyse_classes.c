@@ -13,26 +13,19 @@
 /* Means of the val rows of each class, [classes, columns]. */
 static int class_means(analysis *a, const dataset *data, double *means)
 {
-    size_t          cols = data->columns;
-    float          *row  = memory_array(cols, sizeof *row);
-    size_t         *rows = memory_array(data->classes, sizeof *rows);
-    mmcl_transform *copy = NULL;
-    rows_slice      slice;
-    rows_slice_init(&slice, &data->val.x.view, 0, 1);
-    mmcl_status status = mmcl_transform_create_spec(&copy, a->session->context, "raw");
-    if (status == MMCL_OK)
-        status = mmcl_transform_fit(copy, &slice.view, 1, NULL);
-    for (size_t i = 0; i < data->val.x.view.rows && status == MMCL_OK; i++) {
+    const mmcl_matrix *view   = &data->val.x.view;
+    size_t             cols   = data->columns;
+    float             *read   = memory_array(view->rows * cols, sizeof *read);
+    size_t            *rows   = memory_array(data->classes, sizeof *rows);
+    mmcl_status        status = rows_read(a->session, view, 0, view->rows, read);
+    for (size_t i = 0; i < view->rows && status == MMCL_OK; i++) {
         size_t class = (size_t) data->val.y[i];
-        rows_slice_init(&slice, &data->val.x.view, i, 1);
-        status = mmcl_transform_apply(copy, &slice.view, row, 0);
         rows[class]++;
-        for (size_t j = 0; j < cols && status == MMCL_OK; j++)
-            means[class * cols + j] += ((double) row[j] - means[class * cols + j]) / (double) rows[class];
+        for (size_t j = 0; j < cols; j++)
+            means[class * cols + j] += ((double) read[i * cols + j] - means[class * cols + j]) / (double) rows[class];
     }
-    mmcl_transform_destroy(copy);
     free(rows);
-    free(row);
+    free(read);
     return status == MMCL_OK ? EXIT_OK : session_fail_status(a->session, status, data->val.x.name);
 }
 

@@ -81,6 +81,21 @@ void rows_slice_init(rows_slice *out, const mmcl_matrix *source, size_t first, s
     out->view.data = (const char *) source->data + first * stride * mmcl_dtype_size(source->dtype);
 }
 
+/* A chain without steps copies rows, and says what is wrong with them. */
+mmcl_status rows_read(cli_session *session, const mmcl_matrix *rows, size_t first, size_t count, float *out)
+{
+    mmcl_transform *copy = NULL;
+    rows_slice      slice;
+    mmcl_status     status = mmcl_transform_create(&copy, session->context);
+    rows_slice_init(&slice, rows, first, count);
+    if (status == MMCL_OK)
+        status = mmcl_transform_fit(copy, &slice.view, 1, NULL);
+    if (status == MMCL_OK)
+        status = mmcl_transform_apply(copy, &slice.view, out, 0);
+    mmcl_transform_destroy(copy);
+    return status;
+}
+
 /* Copies one element, in the machine's byte order. */
 static void copy_element(char *out, const char *in, size_t bytes, bool swapped)
 {

@@ -28,6 +28,9 @@ typedef struct rows_slice {
 
 void rows_slice_init(rows_slice *out, const mmcl_matrix *source, size_t first, size_t count);
 
+/* Rows first ... first + count - 1 as float32, whatever type they have; `out` [count, cols]. */
+mmcl_status rows_read(cli_session *session, const mmcl_matrix *rows, size_t first, size_t count, float *out);
+
 /* A matrix without some rows of another. */
 typedef struct rows_without {
     mmcl_matrix        view;

@@ -12,17 +12,11 @@ int signs_unit_rows(cli_session *session, const features *rows, size_t *count)
     enum { TILE = 256 };
     size_t          cols = rows->view.cols;
     float          *tile = memory_array(TILE * cols, sizeof *tile);
-    mmcl_transform *copy = NULL;
-    mmcl_status     status = mmcl_transform_create_spec(&copy, session->context, "raw");
-    rows_slice      slice;
+    mmcl_status status = MMCL_OK;
     *count = 0;
-    rows_slice_init(&slice, &rows->view, 0, 1);
-    if (status == MMCL_OK)
-        status = mmcl_transform_fit(copy, &slice.view, 1, NULL);
     for (size_t first = 0; status == MMCL_OK && first < rows->view.rows; first += TILE) {
         size_t some = rows->view.rows - first < TILE ? rows->view.rows - first : TILE;
-        rows_slice_init(&slice, &rows->view, first, some);
-        status = mmcl_transform_apply(copy, &slice.view, tile, 0);
+        status = rows_read(session, &rows->view, first, some, tile);
         for (size_t i = 0; i < some && status == MMCL_OK; i++) {
             double square = 0;
             for (size_t j = 0; j < cols; j++)
@@ -30,7 +24,6 @@ int signs_unit_rows(cli_session *session, const features *rows, size_t *count)
             *count += fabs(sqrt(square) - 1) < UNIT;
         }
     }
-    mmcl_transform_destroy(copy);
     free(tile);
     return status == MMCL_OK ? EXIT_OK : session_fail_status(session, status, rows->name);
 }

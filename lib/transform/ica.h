@@ -19,11 +19,11 @@ typedef struct mmcl__ica_rows {
     size_t              n, k;
     mmcl_precision      precision;
     size_t              cached;
-    void               *cache;      /* [cached, k] in the precision */
+    void               *cache;      /* [cached, k] in the precision: tiles in pieces */
     mmcl__lanes         lanes;      /* over tiles */
     mmcl__trouble      *trouble;    /* [lanes] */
     void               *scratch;    /* [workers, share] in the precision */
-    void               *w;          /* [k, k] of the pass, in the precision */
+    void               *w;          /* [k, k] of the pass, in the precision, in panels */
     size_t              share;
     double             *sums;       /* [lanes, sums_share] */
     size_t              sums_share;

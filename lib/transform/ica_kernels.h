@@ -1,8 +1,9 @@
 /*
  * Contrast functions over a tile of estimated sources, for both precisions: kernels per instruction set and reference twins.
  *
- * y [rows, cols] is replaced by psi(y). Column sums over the tile are added to slope [cols] (of psi'(y)) and, where not NULL, to
- * density [cols] (of -log p(y), up to a constant). Where not NULL, curvature and square [rows, cols] receive psi'(y) and y^2.
+ * y [rows, cols] is replaced by psi(y); cols is a power of two, at most MMCL__ICA_LINE. Column sums over the tile are added to slope [cols]
+ * (of psi'(y)) and, where not NULL, to density [cols] (of -log p(y), up to a constant). Where not NULL, curvature and square [rows, cols]
+ * receive psi'(y) and y^2.
  *
  *            psi(y)                 psi'(y)                          -log p(y)
  *   logcosh  tanh(a y)              a (1 - psi^2)                    |y| + log(1 + exp(-2 a |y|)) / a
@@ -15,6 +16,9 @@
 #include "linalg/isa.h"
 
 #include <stddef.h>
+
+/* Values that the kernels handle in one go. */
+#define MMCL__ICA_LINE 64
 
 typedef void (*mmcl__psi_f32)(size_t rows, size_t cols, float alpha, float *y, float *slope, float *density, float *curvature,
                               float *square);

@@ -51,31 +51,42 @@ TWIN(cube_f64, double, cube_at)
 
 const mmcl__ica_kernels mmcl__ica_reference = {{logcosh_f32, exp_f32, cube_f32}, {logcosh_f64, exp_f64, cube_f64}};
 
-/* Here W lies in the panels as it is. */
+/* Where element (i, j) of n rows lies in pieces or panels of `width` columns. */
+static size_t place(size_t n, size_t width, size_t i, size_t j)
+{
+    return (j / width * n + i) * width + j % width;
+}
+
+#define WIDTH 4
+
 #define PRODUCTS(REAL, NAME)                                                                                           \
     static void NAME(pack)(size_t m, size_t k, const double *w, REAL *panels)                                          \
     {                                                                                                                  \
-        for (size_t i = 0; i < m * k; i++)                                                                             \
-            panels[i] = (REAL) w[i];                                                                                   \
+        size_t padded = MMCL__ICA_IN_PIECES(k);                                                                        \
+        for (size_t i = 0; i < (m + WIDTH - 1) / WIDTH * WIDTH; i++)                                                   \
+            for (size_t j = 0; j < padded; j++)                                                                        \
+                panels[place(padded, WIDTH, j, i)] = i < m && j < k ? (REAL) w[i * k + j] : 0;                         \
     }                                                                                                                  \
-    static void NAME(project)(size_t n, size_t m, size_t k, const REAL *x, const REAL *panels, REAL *y)                \
+    static void NAME(project)(size_t n, size_t k, const REAL *x, const REAL *panel, REAL *y, const void *ahead, size_t bytes) \
     {                                                                                                                  \
-        for (size_t i = 0; i < n * m; i++) {                                                                           \
-            double sum = 0;                                                                                            \
-            for (size_t j = 0; j < k; j++)                                                                             \
-                sum += (double) x[i / m * k + j] * (double) panels[i % m * k + j];                                     \
-            y[i] = (REAL) sum;                                                                                         \
-        }                                                                                                              \
+        (void) ahead, (void) bytes;                                                                                    \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            for (size_t j = 0; j < WIDTH; j++) {                                                                       \
+                double sum = 0;                                                                                        \
+                for (size_t p = 0; p < k; p++)                                                                         \
+                    sum += (double) x[place(n, MMCL__ICA_PIECE, i, p)] * (double) panel[p * WIDTH + j];                \
+                y[i * WIDTH + j] = (REAL) sum;                                                                         \
+            }                                                                                                          \
     }                                                                                                                  \
-    static void NAME(correlate)(size_t n, size_t m, size_t k, const REAL *y, const REAL *x, bool add, REAL *out, REAL *scratch) \
+    static void NAME(correlate)(size_t n, size_t k, size_t piece, const REAL *x, const REAL *y, bool add, REAL *out)   \
     {                                                                                                                  \
-        (void) scratch;                                                                                                \
-        for (size_t i = 0; i < m * k; i++) {                                                                           \
-            double sum = add ? (double) out[i] : 0;                                                                    \
-            for (size_t row = 0; row < n; row++)                                                                       \
-                sum += (double) y[row * m + i / k] * (double) x[row * k + i % k];                                      \
-            out[i] = (REAL) sum;                                                                                       \
-        }                                                                                                              \
+        for (size_t j = 0; j < k; j++)                                                                                 \
+            for (size_t p = 0; p < WIDTH; p++) {                                                                       \
+                double sum = add ? (double) out[j * WIDTH + p] : 0;                                                    \
+                for (size_t i = 0; i < n; i++)                                                                         \
+                    sum += (double) x[place(n, piece, i, j)] * (double) y[i * WIDTH + p];                              \
+                out[j * WIDTH + p] = (REAL) sum;                                                                       \
+            }                                                                                                          \
     }
 
 #define F32(x) x##_f32
@@ -83,5 +94,5 @@ const mmcl__ica_kernels mmcl__ica_reference = {{logcosh_f32, exp_f32, cube_f32},
 PRODUCTS(float, F32)
 PRODUCTS(double, F64)
 
-const mmcl__ica_product_kernels mmcl__ica_products_reference = {{pack_f32, project_f32, correlate_f32},
-                                                                {pack_f64, project_f64, correlate_f64}};
+const mmcl__ica_product_kernels mmcl__ica_products_reference = {{WIDTH, pack_f32, project_f32, correlate_f32},
+                                                                {WIDTH, pack_f64, project_f64, correlate_f64}};

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-#define TILE 256          /* rows: y and x of a tile stay in the second-level cache */
+#define TILE 192          /* rows: x of a tile stays in the second-level cache */
 #define FLUSH 8           /* tiles summed in float32 before the sum goes to float64 */
 #define ROUND_TILES 1024  /* between looks at the cancel flag */
 #define DEFAULT_CACHE ((uint64_t) 128 << 20)
@@ -21,20 +21,19 @@ struct pass {
     bool                  density, curvature;
 };
 
-/* A lane's sums. */
+/* A lane's sums: slope and density [IN_PANELS(k)], then for each panel of y psi_x [k, width], then for each panel second [m, width]. */
 struct sums {
-    double *psi_x, *second, *slope, *density;
+    double *slope, *density, *psi_x, *second;
 };
 
 static struct sums sums_of(const mmcl__ica_rows *rows, size_t lane)
 {
-    size_t      k  = rows->k;
-    double     *at = rows->sums + lane * rows->sums_share;
+    size_t      m = MMCL__ICA_IN_PANELS(rows->k);
     struct sums sums;
-    sums.slope   = at;
-    sums.density = sums.slope + k;
-    sums.psi_x   = sums.density + k;
-    sums.second  = sums.psi_x + k * k;
+    sums.slope   = rows->sums + lane * rows->sums_share;
+    sums.density = sums.slope + m;
+    sums.psi_x   = sums.density + m;
+    sums.second  = sums.psi_x + m * rows->k;
     return sums;
 }
 
@@ -60,13 +59,20 @@ static size_t real_size(mmcl_precision precision)
 
 static size_t share_of(size_t k, size_t cols, size_t source_scratch, bool curvature)
 {
-    size_t extra = curvature ? 1 : 0, own = TILE * (cols + 2 * k) + MMCL__ICA_SCRATCH(TILE, k) + 2 * k + k * k + extra * (k * k + 2 * TILE * k);
+    size_t m = MMCL__ICA_IN_PANELS(k), extra = curvature ? m : 0;
+    size_t own = TILE * (MMCL__ICA_WIDEST + k + MMCL__ICA_IN_PIECES(k) + cols) + 2 * m + m * k + extra * (k + 2 * TILE);
     return (own + source_scratch + 15) / 16 * 16; /* every worker's share starts aligned */
 }
 
 static size_t sums_share_of(size_t k, bool curvature)
 {
-    return 2 * k + k * k * (curvature ? 2 : 1);
+    return MMCL__ICA_IN_PANELS(k) * (2 + k * (curvature ? 2 : 1));
+}
+
+/* Elements of packed W. */
+static size_t w_cells(size_t k)
+{
+    return MMCL__ICA_IN_PANELS(k) * MMCL__ICA_IN_PIECES(k);
 }
 
 /* The row sums of k x k matrices are many beside a tile's work: fewer lanes than for moments. */
@@ -78,7 +84,7 @@ static mmcl__lanes lanes_for(size_t n, size_t k, bool curvature)
 /* Whole tiles, or everything. */
 static size_t rows_in_cache(size_t n, size_t k, mmcl_precision precision, uint64_t cache_bytes)
 {
-    uint64_t budget = cache_bytes != 0 ? cache_bytes : DEFAULT_CACHE, fit = budget / (k * real_size(precision));
+    uint64_t budget = cache_bytes != 0 ? cache_bytes : DEFAULT_CACHE, fit = budget / (MMCL__ICA_IN_PIECES(k) * real_size(precision));
     return fit >= n ? n : (size_t) (fit / TILE * TILE);
 }
 
@@ -90,11 +96,11 @@ static mmcl_status allocate(mmcl__ica_rows *rows, size_t source_scratch, size_t 
     rows->lanes           = lanes_for(rows->n, rows->k, rows->curvature);
     rows->share           = share_of(rows->k, cols, source_scratch, rows->curvature);
     rows->sums_share      = sums_share_of(rows->k, rows->curvature);
-    rows->cache           = mmcl__alloc(context, rows->cached * rows->k, size);
+    rows->cache           = mmcl__alloc(context, rows->cached * MMCL__ICA_IN_PIECES(rows->k), size);
     rows->trouble         = mmcl__calloc(context, rows->lanes.count, sizeof *rows->trouble);
     rows->scratch         = mmcl__alloc(context, mmcl__width(context) * rows->share, size);
     rows->sums            = mmcl__alloc(context, rows->lanes.count * rows->sums_share, sizeof *rows->sums);
-    rows->w               = mmcl__alloc(context, MMCL__ICA_PANELS(rows->k, rows->k), size);
+    rows->w               = mmcl__alloc(context, w_cells(rows->k), size);
     if (rows->cache == NULL || rows->trouble == NULL || rows->scratch == NULL || rows->sums == NULL || rows->w == NULL) {
         mmcl__ica_rows_close(rows);
         return MMCL_E_NOMEM;
@@ -120,11 +126,11 @@ void mmcl__ica_rows_close(mmcl__ica_rows *rows)
 {
     mmcl_context *context = rows->context;
     size_t        size    = real_size(rows->precision);
-    mmcl__free(context, rows->cache, rows->cached * rows->k, size);
+    mmcl__free(context, rows->cache, rows->cached * MMCL__ICA_IN_PIECES(rows->k), size);
     mmcl__free(context, rows->trouble, rows->lanes.count, sizeof *rows->trouble);
     mmcl__free(context, rows->scratch, mmcl__width(context) * rows->share, size);
     mmcl__free(context, rows->sums, rows->lanes.count * rows->sums_share, sizeof *rows->sums);
-    mmcl__free(context, rows->w, MMCL__ICA_PANELS(rows->k, rows->k), size);
+    mmcl__free(context, rows->w, w_cells(rows->k), size);
     rows->cache = rows->trouble = rows->scratch = rows->sums = rows->w = NULL;
 }
 
@@ -133,8 +139,8 @@ uint64_t mmcl__ica_rows_bytes(size_t n, size_t k, size_t cols, size_t width, mmc
 {
     uint64_t    size  = real_size(precision), cached = rows_in_cache(n, k, precision, cache_bytes);
     mmcl__lanes lanes = lanes_for(n, k, curvature);
-    return size * (cached * k + threads * (uint64_t) share_of(k, cols, 2 * TILE * width, curvature) +
-                   (uint64_t) MMCL__ICA_PANELS(k, k)) +
+    return size * (cached * MMCL__ICA_IN_PIECES(k) + threads * (uint64_t) share_of(k, cols, 2 * TILE * width, curvature) +
+                   (uint64_t) w_cells(k)) +
            sizeof(double) * lanes.count * (uint64_t) sums_share_of(k, curvature) + lanes.count * sizeof(mmcl__trouble);
 }
 
@@ -179,6 +185,17 @@ static void means(const double *sums, size_t count, size_t n, double *out)
         out[i] = sums[i] / (double) n;
 }
 
+/* The same for sums [count, width] in each panel; out [m, count]. */
+static void panel_means(const mmcl__ica_rows *rows, const double *sums, size_t m, size_t count, double *out)
+{
+    size_t width = rows->precision == MMCL_PRECISION_F64 ? mmcl__ica_products()->f64.width : mmcl__ica_products()->f32.width;
+    for (size_t i = 0; i < m; i++) {
+        const double *panel = sums + i / width * width * count + i % width;
+        for (size_t j = 0; j < count; j++)
+            out[i * count + j] = panel[j * width] / (double) rows->n;
+    }
+}
+
 mmcl_status mmcl__ica_pass(mmcl__ica_rows *rows, const double *w, size_t m, mmcl_ica_contrast contrast, double alpha,
                            mmcl__ica_stats *stats)
 {
@@ -187,10 +204,11 @@ mmcl_status mmcl__ica_pass(mmcl__ica_rows *rows, const double *w, size_t m, mmcl
     assert(!pass.curvature || (rows->curvature && pass.density));
     MMCL__TRY(run(rows, &pass, w, visit_f32, visit_f64));
     struct sums sums = sums_of(rows, 0);
-    means(sums.psi_x, m * rows->k, rows->n, stats->psi_x);
+    panel_means(rows, sums.psi_x, m, rows->k, stats->psi_x);
     means(sums.slope, m, rows->n, stats->slope);
     means(sums.density, m, rows->n, stats->density);
-    means(sums.second, m * m, rows->n, stats->curvature);
+    if (pass.curvature)
+        panel_means(rows, sums.second, m, m, stats->curvature);
     return MMCL_OK;
 }
 

@@ -98,12 +98,12 @@ static int set_steps(run *r)
             status = mmcl_transform_set_step(r->transform, i, &step);
         if (status != MMCL_OK)
             return session_fail(r->session, status, s->transform);
-        last = step.kind >= MMCL_STEP_PCA ? i : last;
+        last = steps_have_components(step.kind) ? i : last;
     }
     if (s->order == 0 && s->sign == 0)
         return EXIT_OK;
     if (last == count)
-        return terminal_fail(EXIT_USAGE, "--order and --component-sign need a step with components: pca, whiten or ica");
+        return terminal_fail(EXIT_USAGE, "--order and --component-sign need a step with components: pca, whiten, ica or discriminants");
     mmcl_step_options step   = {.struct_size = sizeof step};
     mmcl_status       status = mmcl_transform_get_step(r->transform, last, &step);
     step.order               = s->order;
@@ -290,10 +290,13 @@ const cli_command disentangle_command = {
     .text     = "Fits a transform on feature rows and tells how each step went. Rows are streamed: files larger than the\n"
                 "memory are fine.\n"
                 "\n"
-                "SPEC joins steps by +: raw, center, normalize, pca:K, whiten:K, and\n"
-                "ica:K[:fastica|:deflation|:picard|:picard-free][:logcosh|:exp|:cube][:auto|:super|:sub].\n"
+                "SPEC joins steps by +: raw, center, normalize, pca:K, whiten:K,\n"
+                "ica:K[:fastica|:deflation|:picard|:picard-free][:logcosh|:exp|:cube][:auto|:super|:sub],\n"
+                "power:P, relevance:E[:N] and discriminants:K[:S]. Chains joined by / stand side by side.\n"
                 "ica:K is centring, whitening to K columns and ICA at unit variance; whiten:K gives the K leading components\n"
                 "at population variance 1. The start of ICA does not depend on --seed, but on --start-seed.\n"
+                "power:P is sign(x) |x|^P. relevance:E weights each column by (variance / variance between a row and its N near\n"
+                "neighbours)^(E/2); discriminants:K are the K directions where that ratio is largest.\n"
                 "On rows of norm 1, fixed signs of the contrast are tried beside automatic ones, and a note tells when they find more.\n"
                 "\n"
                 "Arrays are named FILE (.npy), FILE.npz:KEY or FILE.safetensors:KEY; float16, float32 and float64 are read.\n"

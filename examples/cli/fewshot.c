@@ -75,12 +75,13 @@ static int create_transform(fewshot_run *run, size_t spec, mmcl_transform **out)
     return status == MMCL_OK ? EXIT_OK : session_fail(run->session, status, run->specs[spec]);
 }
 
-/* Whether anything is learnt from rows: raw and normalize need no pool. */
+/* Whether anything is learnt from rows: raw, normalize and power need no pool. */
 static bool learns(const mmcl_transform *transform)
 {
     for (size_t i = 0; i < mmcl_transform_count(transform); i++) {
         mmcl_step_options step = {.struct_size = sizeof step};
-        if (mmcl_transform_get_step(transform, i, &step) == MMCL_OK && step.kind != MMCL_STEP_NORMALIZE && step.kind != 0)
+        if (mmcl_transform_get_step(transform, i, &step) == MMCL_OK && step.kind != MMCL_STEP_NORMALIZE && step.kind != MMCL_STEP_POWER &&
+            step.kind != MMCL_STEP_BESIDE)
             return true;
     }
     return false;

@@ -39,6 +39,8 @@ static summary summarise(const fewshot_row *rows, size_t count, accuracy_kind ki
 
 /* ------------------------------------------------------------------------------------------------------------ table --- */
 
+#define LONG_SPEC 48 /* columns */
+
 static int name_width(const fewshot_run *run)
 {
     size_t width = strlen("dataset");
@@ -47,11 +49,26 @@ static int name_width(const fewshot_run *run)
     return (int) width;
 }
 
+/* A SPEC, or a number where it is too long for a column. */
+typedef struct label {
+    char text[LONG_SPEC + 1];
+} label;
+
+static label label_of(const fewshot_run *run, size_t spec)
+{
+    label out;
+    if (strlen(run->specs[spec]) <= LONG_SPEC)
+        snprintf(out.text, sizeof out.text, "%s", run->specs[spec]);
+    else
+        snprintf(out.text, sizeof out.text, "transform %zu", spec + 1);
+    return out;
+}
+
 static int spec_width(const fewshot_run *run)
 {
     size_t width = strlen("transform");
     for (size_t i = 0; i < run->spec_count; i++)
-        width = strlen(run->specs[i]) > width ? strlen(run->specs[i]) : width;
+        width = strlen(label_of(run, i).text) > width ? strlen(label_of(run, i).text) : width;
     return (int) width;
 }
 
@@ -103,6 +120,9 @@ static void tell_chosen(const fewshot_row *row, char *out, size_t capacity)
 
 void fewshot_print_heading(const fewshot_run *run)
 {
+    for (size_t i = 0; i < run->spec_count; i++)
+        if (strlen(run->specs[i]) > LONG_SPEC)
+            printf("%s: %s\n", label_of(run, i).text, run->specs[i]);
     printf("%-*s %5s  %-*s", name_width(run), "dataset", "shots", spec_width(run), "transform");
     if (is_probe(run))
         printf(" %10s", "C");
@@ -129,7 +149,8 @@ void fewshot_print_group(const fewshot_run *run, const fewshot_row *rows, size_t
     double         seconds = 0, mean = 0;
     for (size_t i = 0; i < count; i++)
         seconds += rows[i].result.seconds;
-    printf("%-*s %5llu  %-*s", name_width(run), data->name, (unsigned long long) rows->shots, spec_width(run), run->specs[rows->transform]);
+    printf("%-*s %5llu  %-*s", name_width(run), data->name, (unsigned long long) rows->shots, spec_width(run),
+           label_of(run, rows->transform).text);
     if (count == 1 && is_probe(run))
         snprintf(chosen, sizeof chosen, "%.4g", rows->probe.c);
     else if (count == 1)
@@ -373,8 +394,8 @@ static plot_line collect_line(const fewshot_run *run, size_t data, size_t transf
 /* What a line is called: the transform, and the method where there are several. */
 static char *line_name(const fewshot_run *run, size_t line)
 {
-    const char *spec = run->specs[line / run->method_count];
-    return is_probe(run) ? memory_text(spec) : memory_format("%s, %s", mmcl_method_name(run->methods[line % run->method_count]), spec);
+    label spec = label_of(run, line / run->method_count);
+    return is_probe(run) ? memory_text(spec.text) : memory_format("%s, %s", mmcl_method_name(run->methods[line % run->method_count]), spec.text);
 }
 
 void fewshot_write_plot(const fewshot_run *run, FILE *file)

@@ -66,6 +66,8 @@ static mmcl_status find_step(const mmcl_transform *transform, mmcl_transform *be
             step->start = NULL;
             return status;
         }
+        if (step->kind == MMCL_STEP_BESIDE) /* the first chain is looked at alone */
+            return MMCL_OK;
         *normalizes |= step->kind == MMCL_STEP_NORMALIZE;
         status = mmcl_transform_add(before, step);
     }

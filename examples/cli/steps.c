@@ -7,7 +7,7 @@ static const char *name_of(int32_t value, const char *const *names, int32_t coun
     return value >= 0 && value < count ? names[value] : "unknown";
 }
 
-static const char *const kinds[]      = {"raw", "center", "normalize", "pca", "whiten", "ica"};
+static const char *const kinds[]      = {"raw", "center", "normalize", "pca", "whiten", "ica", "power", "relevance", "discriminants", "beside"};
 static const char *const algorithms[] = {"fastica", "deflation", "picard", "picard-free"};
 static const char *const contrasts[]  = {"logcosh", "exp", "cube"};
 static const char *const densities[]  = {"auto", "super", "sub"};
@@ -28,6 +28,11 @@ step_list steps_of(const mmcl_transform *transform)
     return list;
 }
 
+bool steps_have_components(mmcl_step_kind kind)
+{
+    return kind == MMCL_STEP_PCA || kind == MMCL_STEP_WHITEN || kind == MMCL_STEP_ICA || kind == MMCL_STEP_DISCRIMINANTS;
+}
+
 static bool converged(const mmcl_step_info *info)
 {
     return info->stop == MMCL_STOP_CLOSED_FORM || info->stop == MMCL_STOP_TOLERANCE;
@@ -39,7 +44,7 @@ void steps_write_json(json_writer *out, const char *key, const step_list *steps)
     for (size_t i = 0; i < steps->count; i++) {
         const mmcl_step_info *info = &steps->items[i];
         json_open_object(out, NULL);
-        json_text(out, "kind", name_of(info->kind, kinds, 6));
+        json_text(out, "kind", name_of(info->kind, kinds, 10));
         json_count(out, "inputs", info->inputs);
         json_count(out, "components", info->components);
         json_count(out, "rank", info->rank);
@@ -60,7 +65,7 @@ void steps_write_json(json_writer *out, const char *key, const step_list *steps)
 
 void steps_print(const step_list *steps)
 {
-    printf("%-10s %6s %6s %10s %9s  %-15s %10s %9s\n", "step", "in", "out", "iterations", "residual", "stopped by", "variance",
+    printf("%-13s %6s %6s %10s %9s  %-15s %10s %9s\n", "step", "in", "out", "iterations", "residual", "stopped by", "variance",
            "seconds");
     for (size_t i = 0; i < steps->count; i++) {
         const mmcl_step_info *info = &steps->items[i];
@@ -69,7 +74,7 @@ void steps_print(const step_list *steps)
             snprintf(residual, sizeof residual, "%.2e", info->residual);
             snprintf(iterations, sizeof iterations, "%llu", (unsigned long long) info->iterations);
         }
-        printf("%-10s %6llu %6llu %10s %9s  %-15s %9.1f%% %9.2f\n", name_of(info->kind, kinds, 6), (unsigned long long) info->inputs,
+        printf("%-13s %6llu %6llu %10s %9s  %-15s %9.1f%% %9.2f\n", name_of(info->kind, kinds, 10), (unsigned long long) info->inputs,
                (unsigned long long) info->components, iterations, residual, name_of(info->stop, stops, 4),
                100 * info->explained_variance, info->seconds);
     }
@@ -83,9 +88,15 @@ void steps_write_options(json_writer *out, const char *key, const mmcl_transform
         if (mmcl_transform_get_step(transform, i, &step) != MMCL_OK)
             break;
         json_open_object(out, NULL);
-        json_text(out, "kind", name_of(step.kind, kinds, 6));
-        if (step.kind >= MMCL_STEP_PCA)
+        json_text(out, "kind", name_of(step.kind, kinds, 10));
+        if (steps_have_components(step.kind))
             json_count(out, "components", step.components);
+        if (step.kind == MMCL_STEP_POWER || step.kind == MMCL_STEP_RELEVANCE)
+            json_real(out, "exponent", step.exponent);
+        if (step.kind == MMCL_STEP_DISCRIMINANTS)
+            json_real(out, "shrinkage", step.shrinkage);
+        if (step.kind == MMCL_STEP_RELEVANCE || step.kind == MMCL_STEP_DISCRIMINANTS)
+            json_count(out, "neighbours", step.neighbours);
         if (step.kind == MMCL_STEP_ICA) {
             json_text(out, "algorithm", name_of(step.algorithm, algorithms, 4));
             json_text(out, "contrast", name_of(step.contrast, contrasts, 3));

@@ -4,7 +4,7 @@
 
 #include "session.h"
 
-#define MAX_STEPS 16 /* in a chain */
+#define MAX_STEPS 64 /* in a chain */
 
 typedef struct step_list {
     mmcl_step_info items[MAX_STEPS];
@@ -13,6 +13,9 @@ typedef struct step_list {
 
 /* The results of the fitted steps of `transform` (NULL: none). */
 step_list steps_of(const mmcl_transform *transform);
+
+/* Whether a step of this kind has a number of components of its own. */
+bool steps_have_components(mmcl_step_kind kind);
 
 /* A list `key` with one object a step. */
 void steps_write_json(json_writer *out, const char *key, const step_list *steps);

@@ -1,5 +1,6 @@
 /*
- * Fitted post-processing of representations: centring, L2 normalisation, PCA, whitening, ICA, and chains of them.
+ * Fitted post-processing of representations: centring, L2 normalisation, PCA, whitening, ICA, weights and directions learnt from near
+ * neighbours, chains of them, and chains side by side.
  *
  * Neighbouring affine steps fold into a single map x -> (x - mean) B^T, whatever their number. Fitting streams over the rows:
  * memory beyond the inputs is O(d^2) plus tiles plus the row cache that mmcl_fit_options bounds.
@@ -31,6 +32,13 @@ typedef int32_t mmcl_step_kind;
 #define MMCL_STEP_PCA       ((mmcl_step_kind) 3) /* scores on the leading principal components */
 #define MMCL_STEP_WHITEN    ((mmcl_step_kind) 4) /* the same scores at population variance 1 (not ZCA) */
 #define MMCL_STEP_ICA       ((mmcl_step_kind) 5) /* whitening followed by an independent component analysis */
+#define MMCL_STEP_POWER     ((mmcl_step_kind) 6) /* sign(x) |x|^exponent of each element: damps large ones. Nothing is fitted */
+/* Each column times (its variance / its variance between near neighbours)^(exponent / 2): what neighbours agree on counts more. */
+#define MMCL_STEP_RELEVANCE ((mmcl_step_kind) 7)
+/* Scores on the leading directions of total over between-neighbour covariance, at between-neighbour variance 1. */
+#define MMCL_STEP_DISCRIMINANTS ((mmcl_step_kind) 8)
+/* Starts another chain, from the rows themselves: the columns of all chains stand side by side, in their order. */
+#define MMCL_STEP_BESIDE    ((mmcl_step_kind) 9)
 
 typedef int32_t mmcl_ica_algorithm;
 
@@ -93,6 +101,10 @@ typedef struct mmcl_step_options {
     mmcl_precision       precision;
     uint32_t             clip_components; /* 1: more components than the rank means the rank, with a warning to the log */
     uint32_t             lbfgs_memory;    /* Picard: pairs kept; 0: 7 */
+    double               exponent;        /* power: 0 means 0.8; relevance: 0 means 2; at most 100 */
+    double               shrinkage;       /* discriminants: of the between-neighbour covariance towards a multiple of the identity; 0: 0.1 */
+    uint32_t             neighbours;      /* relevance, discriminants: looked at around each row; 0: 3; at most 64 */
+    uint32_t             reserved;        /* 0 */
 } mmcl_step_options;
 
 typedef int32_t mmcl_stop_reason;
@@ -128,8 +140,10 @@ typedef struct mmcl_step_info {
 MMCL_API MMCL_CHECK mmcl_status mmcl_transform_create(mmcl_transform **out, mmcl_context *context);
 
 /*
- * A chain from text: steps joined by "+", each one of raw, center, normalize, pca:K, whiten:K and
- * ica:K[:fastica|:deflation|:picard|:picard-free][:logcosh|:exp|:cube][:auto|:super|:sub]. ":K" may be left out.
+ * A chain from text: steps joined by "+", each one of raw, center, normalize, pca:K, whiten:K,
+ * ica:K[:fastica|:deflation|:picard|:picard-free][:logcosh|:exp|:cube][:auto|:super|:sub], power:EXPONENT,
+ * relevance:EXPONENT[:NEIGHBOURS] and discriminants:K[:SHRINKAGE]. ":K" and the like may be left out. Chains joined by "/" stand side
+ * by side: "normalize+ica:64/normalize+ica:128" has 192 columns.
  * Thread class: exclusive. Errors: MMCL_E_INVAL (the message quotes the part that was not understood), MMCL_E_NOMEM.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_transform_create_spec(mmcl_transform **out, mmcl_context *context, const char *spec);
@@ -138,7 +152,7 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_transform_create_spec(mmcl_transform **out,
 MMCL_API void mmcl_transform_destroy(mmcl_transform *transform);
 
 /*
- * Appends a step to a chain that is not fitted yet (at most 16). Thread class: exclusive. Allocates: a copy of `start`.
+ * Appends a step to a chain that is not fitted yet (at most 64). Thread class: exclusive. Allocates: a copy of `start`.
  * Errors: MMCL_E_INVAL (an option out of its range), MMCL_E_STATE (fitted already), MMCL_E_ABI, MMCL_E_NOMEM.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_transform_add(mmcl_transform *transform, const mmcl_step_options *step);
@@ -158,9 +172,10 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_transform_get_step(const mmcl_transform *tr
 MMCL_API MMCL_CHECK mmcl_status mmcl_transform_set_step(mmcl_transform *transform, size_t step, const mmcl_step_options *options);
 
 /*
- * A fitted chain that runs `first` and then `second`, both fitted and copied; at most 16 steps in all. So modalities that were centred by
+ * A fitted chain that runs `first` and then `second`, both fitted and copied; at most 64 steps in all. So modalities that were centred by
  * means of their own can share what was fitted on all of them: join the centring of each with the shared chain.
- * Thread class: exclusive. Allocates: the handle. Errors: MMCL_E_STATE (not fitted), MMCL_E_INVAL (columns that do not follow, too many
+ * Thread class: exclusive. Allocates: the handle. Errors: MMCL_E_STATE (not fitted), MMCL_E_UNSUPPORTED (either has chains side by side),
+ * MMCL_E_INVAL (columns that do not follow, too many
  * steps), MMCL_E_NUMERIC (the mean of `second` cannot be carried back through a map of `first` whose rows are dependent), MMCL_E_NOMEM.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_transform_join(mmcl_transform **out, mmcl_context *context, const mmcl_transform *first,
@@ -177,6 +192,8 @@ typedef struct mmcl_fit_options {
  * Fits every step on the rows of `parts` [n_parts], taken one after the other as if they were stacked; all have the same
  * number of columns. Chains without a normalisation between affine steps read the rows once for their moments; ICA then
  * passes over them once an iteration. On error the handle stays unfitted and usable.
+ * Relevance and discriminants look for neighbours by the cosine of the step's rows (discriminants: of their leading whitened components, as
+ * many as are wanted), among all rows or, of more than 32,768, an even sample: time grows with the square of that number.
  * Not converging is a result: see mmcl_step_info.stop.
  * Thread class: exclusive. Allocates: O(d^2), tiles and the row cache (mmcl_transform_estimate); all but the maps is released.
  * Errors: MMCL_E_INVAL (no rows, different widths, more components than columns), MMCL_E_NUMERIC (NaN or infinity, with
@@ -187,8 +204,8 @@ MMCL_API MMCL_CHECK mmcl_status mmcl_transform_fit(mmcl_transform *transform, co
                                                    const mmcl_fit_options *options);
 
 /*
- * Fits a chain of centring, PCA and whitening from moments alone. MMCL_E_UNSUPPORTED for a chain with ICA, or with a
- * normalisation before the last fitted step: those need the rows. Otherwise as mmcl_transform_fit.
+ * Fits a chain of centring, PCA and whitening from moments alone. MMCL_E_UNSUPPORTED for a chain with ICA, relevance or discriminants, with a
+ * normalisation or a power before the last fitted step, or with another beside it: those need the rows. Otherwise as mmcl_transform_fit.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_transform_fit_moments(mmcl_transform *transform, const mmcl_moments *moments);
 
@@ -218,7 +235,9 @@ typedef int32_t mmcl_step_field;
 #define MMCL_FIELD_COMPONENTS ((mmcl_step_field) 2) /* [components, inputs] the step's map B: y = (x - mean) B^T */
 #define MMCL_FIELD_MIXING     ((mmcl_step_field) 3) /* [inputs, components] its pseudo-inverse */
 #define MMCL_FIELD_VARIANCE   ((mmcl_step_field) 4) /* [components] share of the step's input variance that each explains */
-#define MMCL_FIELD_SPECTRUM   ((mmcl_step_field) 5) /* [inputs] eigenvalues of the input's population covariance, descending */
+#define MMCL_FIELD_SPECTRUM   ((mmcl_step_field) 5) /* [inputs] eigenvalues, descending: of the input's population covariance;
+                                                       discriminants: ratios of total to between-neighbour variance */
+#define MMCL_FIELD_WEIGHTS    ((mmcl_step_field) 6) /* [components] factors of relevance */
 
 /*
  * Copies a field of a fitted affine step into `out` [capacity], row-major. *needed (may be NULL) receives its element count; a

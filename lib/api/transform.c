@@ -58,6 +58,11 @@ mmcl_status mmcl_transform_get_step(const mmcl_transform *transform, size_t step
     return mmcl__export(NULL, out, &transform->steps[step].options, sizeof *out, STEP_V1, "mmcl_step_options");
 }
 
+static bool has_chains(const mmcl_transform *transform)
+{
+    return mmcl__chain_length(transform->stages, transform->n_stages) < transform->n_stages;
+}
+
 mmcl_status mmcl_transform_join(mmcl_transform **out, mmcl_context *context, const mmcl_transform *first, const mmcl_transform *second)
 {
     if (out == NULL || context == NULL)
@@ -67,6 +72,8 @@ mmcl_status mmcl_transform_join(mmcl_transform **out, mmcl_context *context, con
         return mmcl__fail(context, MMCL_E_INVAL, "%s: NULL", first == NULL ? "first" : "second");
     if (!first->fitted || !second->fitted)
         return mmcl__fail(context, MMCL_E_STATE, "%s: not fitted", first->fitted ? "second" : "first");
+    if (has_chains(first) || has_chains(second))
+        return mmcl__fail(context, MMCL_E_UNSUPPORTED, "%s: chains side by side cannot be joined to another", has_chains(first) ? "first" : "second");
     if (second->inputs != first->outputs)
         return mmcl__fail(context, MMCL_E_INVAL, "second: takes %zu columns, but first gives %zu", second->inputs, first->outputs);
     if (first->n_steps + second->n_steps > MMCL__MAX_STEPS)
@@ -156,8 +163,9 @@ mmcl_status mmcl_transform_field(const mmcl_transform *transform, size_t index, 
                   [MMCL_FIELD_COMPONENTS] = {step->matrix, k * d},
                   [MMCL_FIELD_MIXING] = {step->matrix, k * d},
                   [MMCL_FIELD_VARIANCE] = {step->variance, k},
-                  [MMCL_FIELD_SPECTRUM] = {step->spectrum, d}};
-    if (field < MMCL_FIELD_MEAN || field > MMCL_FIELD_SPECTRUM || fields[field].values == NULL)
+                  [MMCL_FIELD_SPECTRUM] = {step->spectrum, d},
+                  [MMCL_FIELD_WEIGHTS] = {step->weights, k}};
+    if (field < MMCL_FIELD_MEAN || field > MMCL_FIELD_WEIGHTS || fields[field].values == NULL)
         return mmcl__fail(context, MMCL_E_INVAL, "field: step %zu has no field %d", index, field);
     size_t count = fields[field].count;
     if (needed != NULL)
@@ -199,8 +207,8 @@ mmcl_status mmcl_transform_inverse(const mmcl_transform *transform, const mmcl_m
         return mmcl__fail(context, MMCL_E_STATE, "transform: not fitted");
     MMCL__TRY(mmcl__matrix_check(context, rows, "rows"));
     for (size_t i = 0; i < transform->n_stages; i++)
-        if (transform->stages[i].normalize)
-            return mmcl__fail(context, MMCL_E_UNSUPPORTED, "transform: normalises rows, so their lengths cannot be brought back");
+        if (transform->stages[i].kind != MMCL__STAGE_AFFINE)
+            return mmcl__fail(context, MMCL_E_UNSUPPORTED, "transform: has a step that is not affine, as a normalisation, so there is no way back");
     if (rows->cols != transform->outputs)
         return mmcl__fail(context, MMCL_E_INVAL, "rows: %zu columns, expected %zu", rows->cols, transform->outputs);
     out_stride = out_stride != 0 ? out_stride : transform->inputs;
@@ -220,7 +228,7 @@ mmcl_status mmcl_transform_affine(const mmcl_transform *transform, double *mean,
         return MMCL_E_STATE;
     size_t             d     = transform->inputs;
     const mmcl__stage *stage = &transform->stages[0];
-    if (transform->n_stages > 1 || (transform->n_stages == 1 && stage->normalize))
+    if (transform->n_stages > 1 || (transform->n_stages == 1 && stage->kind != MMCL__STAGE_AFFINE))
         return MMCL_E_UNSUPPORTED;
     bool identity = transform->n_stages == 0 || stage->identity;
     memset(mean, 0, d * sizeof *mean);

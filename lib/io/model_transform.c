@@ -21,6 +21,7 @@ enum {
     N_OPTIONS
 };
 enum { TUNING_TOLERANCE, TUNING_ALPHA, N_TUNING };
+enum { SHAPING_EXPONENT, SHAPING_SHRINKAGE, SHAPING_NEIGHBOURS, N_SHAPING }; /* of kinds above ICA alone */
 enum { INFO_ROWS, INFO_INPUTS, INFO_COMPONENTS, INFO_RANK, INFO_ITERATIONS, INFO_PASSES, INFO_SUPER_GAUSSIAN, INFO_STOP, N_INFO };
 enum { MEASURE_RESIDUAL, MEASURE_EXPLAINED, MEASURE_SECONDS, N_MEASURES };
 
@@ -68,7 +69,12 @@ static mmcl_status put_options(mmcl_writer *writer, const char *prefix, size_t i
     };
     const double tuning[N_TUNING] = {[TUNING_TOLERANCE] = options->tolerance, [TUNING_ALPHA] = options->alpha};
     MMCL__TRY(put_row(writer, key_of(prefix, index, "options"), MMCL_I64, N_OPTIONS, whole));
+    const double shaping[N_SHAPING] = {[SHAPING_EXPONENT]   = options->exponent,
+                                       [SHAPING_SHRINKAGE]  = options->shrinkage,
+                                       [SHAPING_NEIGHBOURS] = options->neighbours};
     MMCL__TRY(put_row(writer, key_of(prefix, index, "tuning"), MMCL_F64, N_TUNING, tuning));
+    if (options->kind > MMCL_STEP_ICA)
+        MMCL__TRY(put_row(writer, key_of(prefix, index, "shaping"), MMCL_F64, N_SHAPING, shaping));
     if (options->start == NULL)
         return MMCL_OK;
     return put_matrix(writer, key_of(prefix, index, "start"), options->components, options->components, options->start);
@@ -105,6 +111,8 @@ static mmcl_status put_step(mmcl_writer *writer, const char *prefix, size_t inde
         MMCL__TRY(put_row(writer, key_of(prefix, index, "variance"), MMCL_F64, components, step->variance));
     if (step->spectrum != NULL)
         MMCL__TRY(put_row(writer, key_of(prefix, index, "spectrum"), MMCL_F64, inputs, step->spectrum));
+    if (step->weights != NULL)
+        MMCL__TRY(put_row(writer, key_of(prefix, index, "weights"), MMCL_F64, components, step->weights));
     return MMCL_OK;
 }
 
@@ -122,6 +130,19 @@ mmcl_status mmcl__model_put_transform(mmcl_writer *writer, const char *prefix, c
 }
 
 /* ---------------------------------------------------------------------------------------------------------- reading --- */
+
+static mmcl_status take_shaping(mmcl_archive *archive, const char *prefix, size_t index, mmcl_step_options *options)
+{
+    const step_key key = key_of(prefix, index, "shaping");
+    double         shaping[N_SHAPING];
+    MMCL__TRY(mmcl__model_take(archive, key.text, MMCL_F64, N_SHAPING, shaping));
+    if (!(shaping[SHAPING_NEIGHBOURS] >= 0 && shaping[SHAPING_NEIGHBOURS] <= UINT32_MAX))
+        return mmcl__model_damaged(archive, key.text, "has a value out of range");
+    options->exponent   = shaping[SHAPING_EXPONENT];
+    options->shrinkage  = shaping[SHAPING_SHRINKAGE];
+    options->neighbours = (uint32_t) shaping[SHAPING_NEIGHBOURS];
+    return MMCL_OK;
+}
 
 static mmcl_status take_options(mmcl_archive *archive, const char *prefix, size_t index, mmcl_step_options *options)
 {
@@ -152,7 +173,9 @@ static mmcl_status take_options(mmcl_archive *archive, const char *prefix, size_
         .tolerance       = tuning[TUNING_TOLERANCE],
         .alpha           = tuning[TUNING_ALPHA],
     };
-    return options->components <= MMCL_MAX_COLUMNS ? MMCL_OK : mmcl__model_damaged(archive, key.text, "has a value out of range");
+    if (options->components > MMCL_MAX_COLUMNS)
+        return mmcl__model_damaged(archive, key.text, "has a value out of range");
+    return options->kind > MMCL_STEP_ICA ? take_shaping(archive, prefix, index, options) : MMCL_OK;
 }
 
 /* Appends the step that is in the file, unfitted. */
@@ -220,6 +243,7 @@ static mmcl_status take_fit(mmcl_archive *archive, const char *prefix, size_t in
     MMCL__TRY(take_field(archive, key_of(prefix, index, "mean"), 1, inputs, 1, &step->mean));
     MMCL__TRY(take_field(archive, key_of(prefix, index, "matrix"), 2, components, inputs, &step->matrix));
     MMCL__TRY(take_field(archive, key_of(prefix, index, "variance"), 1, components, 1, &step->variance));
+    MMCL__TRY(take_field(archive, key_of(prefix, index, "weights"), 1, components, 1, &step->weights));
     return take_field(archive, key_of(prefix, index, "spectrum"), 1, inputs, 1, &step->spectrum);
 }
 

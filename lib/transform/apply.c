@@ -9,19 +9,31 @@
 
 _Static_assert(STACK_FLOATS >= MMCL_MAX_COLUMNS, "a row has to fit on the stack");
 
-mmcl_status mmcl__transform_apply(const mmcl_transform *transform, const mmcl_matrix *rows, float *out, size_t out_stride,
-                                  mmcl__place *bad)
+/* One of the chains that stand side by side. */
+static mmcl_status apply_chain(const mmcl__stage *stages, size_t n_stages, size_t inputs, const mmcl_matrix *rows, float *out, size_t out_stride,
+                               mmcl__place *bad)
 {
     float  a[STACK_FLOATS], b[STACK_FLOATS];
-    size_t width = mmcl__stages_width(transform->stages, transform->n_stages, transform->inputs);
-    size_t tile  = MMCL__MIN(64, STACK_FLOATS / width);
+    size_t tile = MMCL__MIN(64, STACK_FLOATS / mmcl__stages_width(stages, n_stages, inputs));
     for (size_t first = 0; first < rows->rows; first += tile) {
         size_t n = MMCL__MIN(tile, rows->rows - first);
         MMCL__TRY(mmcl__read_f32(rows, first, n, a, bad));
-        mmcl__stages_run_f32(transform->stages, transform->n_stages, n, transform->inputs, a, b, out + first * out_stride,
-                             out_stride);
+        mmcl__stages_run_f32(stages, n_stages, n, inputs, a, b, out + first * out_stride, out_stride);
     }
     return MMCL_OK;
+}
+
+mmcl_status mmcl__transform_apply(const mmcl_transform *transform, const mmcl_matrix *rows, float *out, size_t out_stride,
+                                  mmcl__place *bad)
+{
+    const mmcl__stage *stages = transform->stages, *end = stages + transform->n_stages;
+    for (;; stages++) {
+        size_t length = mmcl__chain_length(stages, (size_t) (end - stages));
+        MMCL__TRY(apply_chain(stages, length, transform->inputs, rows, out, out_stride, bad));
+        if ((stages += length) == end)
+            return MMCL_OK;
+        out += length > 0 ? stages[-1].outputs : transform->inputs;
+    }
 }
 
 /* B^+ = B^T (B B^T)^-1. */

@@ -4,6 +4,7 @@
  */
 #include "transform/ica.h"
 #include "transform/moments.h"
+#include "transform/neighbours.h"
 
 #include "core/rng.h"
 #include "linalg/blas.h"
@@ -323,6 +324,109 @@ static mmcl_status fit_ica(struct fit *fit, mmcl__step *step, size_t index)
     return status;
 }
 
+/* ------------------------------------------------------------------------------------------------------- neighbours --- */
+
+/* The run of affine steps so far becomes a stage, for the rows of the step `index` to be read through. */
+static mmcl_status push_run(struct fit *fit, size_t index)
+{
+    if (index == fit->run)
+        return MMCL_OK;
+    MMCL__TRY(mmcl__stage_fold(fit->context, &fit->stages[fit->n_stages], fit->transform->steps + fit->run, index - fit->run, fit->run_inputs));
+    fit->n_stages++;
+    return MMCL_OK;
+}
+
+static void pop_run(struct fit *fit, size_t index)
+{
+    if (index > fit->run)
+        mmcl__stage_release(fit->context, &fit->stages[--fit->n_stages]);
+}
+
+/* weights = (variance / variance between neighbours)^(exponent / 2); a column that does not vary keeps its 0. */
+static mmcl_status weigh(struct fit *fit, const mmcl__step *step, size_t index, const double *within, double *weights)
+{
+    for (size_t j = 0; j < fit->cols; j++) {
+        if (weights[j] > 0 && !(within[j] > 0))
+            return mmcl__fail(fit->context, MMCL_E_NUMERIC, "step %zu: column %zu is the same in all %u neighbours of each row: are there copies of rows?",
+                              index, j, step->options.neighbours);
+        weights[j] = weights[j] > 0 ? pow(weights[j] / within[j], step->options.exponent / 2) : 0;
+    }
+    return MMCL_OK;
+}
+
+/* The rows of the step are those after all stages so far. */
+static mmcl_status fit_relevance(struct fit *fit, mmcl__step *step, size_t index)
+{
+    mmcl__source source = {.rows = fit->rows, .stages = fit->stages, .n_stages = fit->n_stages, .cols = fit->cols};
+    double      *within = mmcl__alloc(fit->context, fit->cols, sizeof *within);
+    step->weights       = mmcl__alloc(fit->context, fit->cols, sizeof *step->weights);
+    mmcl_status status  = within == NULL || step->weights == NULL ? MMCL_E_NOMEM : MMCL_OK;
+    if (status == MMCL_OK)
+        status = mmcl__neighbour_variance(fit->context, &source, step->options.neighbours, within, step->weights);
+    if (status == MMCL_OK)
+        status = weigh(fit, step, index, within, step->weights);
+    mmcl__free(fit->context, within, fit->cols, sizeof *within);
+    step->info.passes++;
+    return status;
+}
+
+/*
+ * step->matrix = the leading directions of total over within, which is shrunk and then replaced by scratch; both [d, d].
+ * With within = V L V^T and A = V L^-1/2, these are A times the leading eigenvectors of A^T total A (Fukunaga 1990, chapter 10).
+ */
+static mmcl_status discriminate(struct fit *fit, mmcl__step *step, size_t index, double *within, double *half, double *ratios)
+{
+    size_t d = fit->cols, k = step->info.components;
+    double trace = 0, shrinkage = step->options.shrinkage, all = 0;
+    for (size_t j = 0; j < d; j++)
+        trace += within[j * d + j];
+    if (!(trace > 0))
+        return mmcl__fail(fit->context, MMCL_E_NUMERIC, "step %zu: all %u neighbours of each row are equal to it: are there copies of rows?", index,
+                          step->options.neighbours);
+    mmcl__scale_f64(d * d, 1 - shrinkage, within);
+    for (size_t j = 0; j < d; j++)
+        within[j * d + j] += shrinkage * trace / (double) d;
+    MMCL__TRY(mmcl__eigsym(fit->context, d, within, step->spectrum));
+    for (size_t i = 0; i < d; i++) /* the rows of `within` are A^T from here on */
+        mmcl__scale_f64(d, 1 / sqrt(step->spectrum[i]), within + i * d);
+    mmcl__gemm_f64(false, false, d, d, d, 1, within, d, fit->covariance, d, 0, half, d);
+    mmcl__gemm_f64(false, true, d, d, d, 1, half, d, within, d, 0, ratios, d);
+    mmcl__symmetrize(d, ratios, d);
+    MMCL__TRY(mmcl__eigsym(fit->context, d, ratios, step->spectrum));
+    mmcl__gemm_f64(false, false, k, d, d, 1, ratios, d, within, d, 0, step->matrix, d);
+    step->info.explained_variance = 0;
+    for (size_t i = 0; i < d; i++)
+        all += step->spectrum[i] = fmax(step->spectrum[i], 0);
+    for (size_t i = 0; i < k; i++) {
+        step->variance[i] = step->spectrum[i] / all;
+        step->info.explained_variance += step->variance[i];
+        mmcl__scale_f64(d, sign_of(&step->options, step->matrix + i * d, d), step->matrix + i * d);
+    }
+    return MMCL_OK;
+}
+
+static mmcl_status fit_discriminants(struct fit *fit, mmcl__step *step, size_t index)
+{
+    mmcl_context *context = fit->context;
+    size_t        cells   = fit->cols * fit->cols;
+    mmcl__stage   keys;
+    MMCL__TRY(fit_spectral(fit, step, index, true));
+    MMCL__TRY(mmcl__stage_fold(context, &keys, step, 1, fit->cols));
+    double     *within = mmcl__alloc(context, 3 * cells, sizeof *within);
+    mmcl_status status = within == NULL ? MMCL_E_NOMEM : push_run(fit, index);
+    if (status == MMCL_OK) {
+        mmcl__source source = {.rows = fit->rows, .stages = fit->stages, .n_stages = fit->n_stages, .cols = fit->cols};
+        status = mmcl__neighbour_covariance(context, &source, &keys, step->options.neighbours, within);
+        pop_run(fit, index);
+    }
+    if (status == MMCL_OK)
+        status = discriminate(fit, step, index, within, within + cells, within + 2 * cells);
+    mmcl__free(context, within, 3 * cells, sizeof *within);
+    mmcl__stage_release(context, &keys);
+    step->info.passes++;
+    return status;
+}
+
 /* ------------------------------------------------------------------------------------------------------------ chain --- */
 
 /* The moments of the step's output take the place of those of its input. */
@@ -352,18 +456,36 @@ static mmcl_status propagate(struct fit *fit, const mmcl__step *step)
     return status;
 }
 
-static mmcl_status end_run(struct fit *fit, size_t index)
+/* A step that is not affine ends the run, and is a stage of its own. */
+static mmcl_status end_run(struct fit *fit, mmcl__step *step, size_t index)
 {
-    if (index > fit->run) {
-        MMCL__TRY(mmcl__stage_fold(fit->context, &fit->stages[fit->n_stages], fit->transform->steps + fit->run, index - fit->run,
-                                   fit->run_inputs));
-        fit->n_stages++;
-    }
-    fit->stages[fit->n_stages++] = (mmcl__stage){.inputs = fit->cols, .outputs = fit->cols, .normalize = true, .identity = true};
+    step->info.explained_variance = 1;
+    MMCL__TRY(push_run(fit, index));
+    if (step->options.kind == MMCL_STEP_RELEVANCE)
+        MMCL__TRY(fit_relevance(fit, step, index));
+    MMCL__TRY(mmcl__stage_of(fit->context, &fit->stages[fit->n_stages], step, fit->cols));
+    fit->n_stages++;
     forget_moments(fit);
     fit->run        = index + 1;
     fit->run_inputs = fit->cols;
     return MMCL_OK;
+}
+
+static void release_stages(struct fit *fit)
+{
+    for (size_t i = 0; i < fit->n_stages; i++)
+        mmcl__stage_release(fit->context, &fit->stages[i]);
+    fit->n_stages = 0;
+}
+
+/* Another chain begins, from the rows themselves. */
+static void start_chain(struct fit *fit, mmcl__step *step, size_t index)
+{
+    forget_moments(fit);
+    release_stages(fit);
+    fit->cols = fit->run_inputs = step->info.inputs = step->info.components = fit->rows->cols;
+    fit->run                      = index + 1;
+    step->info.explained_variance = 1;
 }
 
 static mmcl_status fit_center(struct fit *fit, mmcl__step *step)
@@ -381,9 +503,14 @@ static mmcl_status fit_step(struct fit *fit, mmcl__step *step, size_t index)
     step->info.kind   = step->options.kind;
     step->info.inputs = step->info.components = fit->cols;
     MMCL__TRY(mmcl__tick(fit->operation, index, NAN));
-    if (step->options.kind == MMCL_STEP_NORMALIZE) {
-        step->info.explained_variance = 1;
-        return end_run(fit, index);
+    if (step->options.kind == MMCL_STEP_BESIDE) {
+        start_chain(fit, step, index);
+        return MMCL_OK;
+    }
+    if (!mmcl__step_is_affine(step->options.kind)) {
+        MMCL__TRY(end_run(fit, step, index));
+        step->info.seconds = mmcl__seconds() - began;
+        return MMCL_OK;
     }
     if (fit->mean == NULL) {
         MMCL__TRY(read_moments(fit));
@@ -393,6 +520,7 @@ static mmcl_status fit_step(struct fit *fit, mmcl__step *step, size_t index)
     switch (step->options.kind) {
     case MMCL_STEP_CENTER: status = fit_center(fit, step); break;
     case MMCL_STEP_ICA:    status = fit_ica(fit, step, index); break;
+    case MMCL_STEP_DISCRIMINANTS: status = fit_discriminants(fit, step, index); break;
     default:               status = fit_spectral(fit, step, index, step->options.kind == MMCL_STEP_WHITEN); break;
     }
     MMCL__TRY(status);
@@ -413,8 +541,7 @@ static mmcl_status fit_chain(struct fit *fit, size_t cols, uint64_t n_rows)
         status = fit_step(fit, &transform->steps[i], i);
     }
     forget_moments(fit);
-    for (size_t i = 0; i < fit->n_stages; i++)
-        mmcl__stage_release(fit->context, &fit->stages[i]);
+    release_stages(fit);
     if (status == MMCL_OK)
         status = mmcl__transform_finish(transform, cols);
     if (status == MMCL_OK)
@@ -453,9 +580,10 @@ mmcl_status mmcl__transform_fit_moments(mmcl_transform *transform, const mmcl_mo
     MMCL__TRY(check_unfitted(transform));
     for (size_t i = 0; i < transform->n_steps; i++) {
         mmcl_step_kind kind = transform->steps[i].options.kind;
-        if (kind == MMCL_STEP_ICA || (normalized && kind != MMCL_STEP_NORMALIZE))
+        bool           free = kind == MMCL_STEP_NORMALIZE || kind == MMCL_STEP_POWER; /* nothing to fit */
+        if (!(free || (kind <= MMCL_STEP_WHITEN && !normalized)))
             return mmcl__fail(context, MMCL_E_UNSUPPORTED, "transform: step %zu needs the rows, moments do not suffice", i);
-        normalized |= kind == MMCL_STEP_NORMALIZE;
+        normalized |= free;
     }
     if (moments->count == 0)
         return mmcl__fail(context, MMCL_E_INVAL, "moments: of no rows, expected at least one");
@@ -475,6 +603,10 @@ static uint64_t step_bytes(const mmcl_step_options *step, size_t rows, size_t co
     uint64_t d = cols, moments = 8 * (d * d + d) + mmcl__moments_bytes(rows, cols, width, threads);
     uint64_t spectral = 8 * (d * d + d) + 8 * d * d + 8 * (2 * d * d + 6 * d + 1) + 4 * (5 * d + 3);
     uint64_t most     = MMCL__MAX(moments + 8 * (d * d + d), spectral);
+    if (step->kind == MMCL_STEP_DISCRIMINANTS)
+        return MMCL__MAX(most, 8 * 3 * d * d + 8 * (d * d + d) + 8 * (k * d + d) + 12 * (k * d + d) +
+                                   MMCL__MAX(mmcl__neighbour_bytes(rows, cols, k, step->neighbours, MMCL__MAX(width, cols), threads),
+                                             8 * (2 * d * d + 6 * d + 1) + 4 * (5 * d + 3)));
     if (step->kind != MMCL_STEP_ICA)
         return most;
     bool     free_form = step->algorithm == MMCL_ICA_PICARD_FREE, picard = free_form || step->algorithm == MMCL_ICA_PICARD;
@@ -489,15 +621,23 @@ mmcl_status mmcl__transform_estimate(const mmcl_transform *transform, size_t row
                                      uint64_t *bytes)
 {
     uint64_t cache = options != NULL ? options->cache_bytes : 0, kept = 0, most = 0;
-    size_t   width = 0;
+    size_t   width = 0, inputs = cols;
     for (size_t i = 0; i < transform->n_steps; i++) {
         const mmcl_step_options *step = &transform->steps[i].options;
-        bool                     maps = step->kind >= MMCL_STEP_PCA;
-        size_t                   k    = maps && step->components != 0 ? MMCL__MIN(step->components, cols) : cols;
-        if (step->kind == MMCL_STEP_NORMALIZE)
+        bool                     maps = mmcl__step_has_map(step->kind);
+        uint32_t                 threads = mmcl__width(transform->context);
+        if (step->kind == MMCL_STEP_BESIDE) {
+            cols  = inputs;
+            width = 0;
+            continue;
+        }
+        size_t k = maps && step->components != 0 ? MMCL__MIN(step->components, cols) : cols;
+        if (!mmcl__step_is_affine(step->kind))
             width = MMCL__MAX(width, cols); /* from here on rows pass through stages */
-        else
-            most = MMCL__MAX(most, kept + step_bytes(step, rows, cols, k, width, cache, mmcl__width(transform->context)));
+        if (step->kind == MMCL_STEP_RELEVANCE)
+            most = MMCL__MAX(most, kept + mmcl__neighbour_bytes(rows, cols, cols, step->neighbours, width, threads));
+        else if (mmcl__step_is_affine(step->kind))
+            most = MMCL__MAX(most, kept + step_bytes(step, rows, cols, k, width, cache, threads));
         kept += 8 * (2 * (uint64_t) cols + k) + (maps ? 8 * (uint64_t) k * cols : 0);
         kept += maps ? 12 * (uint64_t) k * cols : 12 * (uint64_t) cols; /* its share of the stages */
         cols = k;

@@ -16,6 +16,8 @@ void mmcl__stage_release(mmcl_context *context, mmcl__stage *stage)
     mmcl__free(context, stage->mean_f64, stage->inputs, sizeof(double));
     mmcl__free(context, stage->matrix_f32, cells, sizeof(float));
     mmcl__free(context, stage->matrix_f64, cells, sizeof(double));
+    mmcl__free(context, stage->weights_f32, stage->outputs, sizeof(float));
+    mmcl__free(context, stage->weights_f64, stage->outputs, sizeof(double));
     *stage = (mmcl__stage){0};
 }
 
@@ -77,13 +79,42 @@ mmcl_status mmcl__stage_fold(mmcl_context *context, mmcl__stage *stage, const mm
     return MMCL_OK;
 }
 
+static mmcl__stage_kind stage_kind(mmcl_step_kind kind)
+{
+    switch (kind) {
+    case MMCL_STEP_NORMALIZE: return MMCL__STAGE_UNIT;
+    case MMCL_STEP_POWER:     return MMCL__STAGE_POWER;
+    case MMCL_STEP_RELEVANCE: return MMCL__STAGE_SCALE;
+    case MMCL_STEP_BESIDE:    return MMCL__STAGE_BESIDE;
+    default:                  return MMCL__STAGE_AFFINE;
+    }
+}
+
+mmcl_status mmcl__stage_of(mmcl_context *context, mmcl__stage *stage, const mmcl__step *step, size_t inputs)
+{
+    *stage = (mmcl__stage){.kind = stage_kind(step->options.kind), .inputs = inputs, .outputs = inputs, .identity = true,
+                           .exponent = step->options.exponent};
+    if (stage->kind != MMCL__STAGE_SCALE)
+        return MMCL_OK;
+    stage->weights_f32 = mmcl__alloc(context, inputs, sizeof(float));
+    stage->weights_f64 = mmcl__alloc(context, inputs, sizeof(double));
+    if (stage->weights_f32 == NULL || stage->weights_f64 == NULL) {
+        mmcl__stage_release(context, stage);
+        return MMCL_E_NOMEM;
+    }
+    memcpy(stage->weights_f64, step->weights, inputs * sizeof(double));
+    mmcl__convert()->f64_to_f32(inputs, stage->weights_f64, stage->weights_f32);
+    return MMCL_OK;
+}
+
 static mmcl_status check_step(mmcl_context *context, const mmcl__step *step, size_t index, size_t width)
 {
     const mmcl_step_info *info = &step->info;
-    bool                  mapped = step->options.kind >= MMCL_STEP_PCA;
+    mmcl_step_kind        kind = step->options.kind;
+    bool                  mapped = mmcl__step_has_map(kind);
     if (info->inputs != width || info->components == 0 || info->components > MMCL_MAX_COLUMNS ||
-        (!mapped && info->components != width) || (step->options.kind != MMCL_STEP_NORMALIZE && step->mean == NULL) ||
-        mapped != (step->matrix != NULL))
+        (!mapped && info->components != width) || mmcl__step_is_affine(kind) != (step->mean != NULL) ||
+        mapped != (step->matrix != NULL) || (kind == MMCL_STEP_RELEVANCE) != (step->weights != NULL))
         return mmcl__fail(context, MMCL_E_INVAL, "step %zu does not fit the %zu columns before it", index, width);
     return MMCL_OK;
 }
@@ -91,25 +122,30 @@ static mmcl_status check_step(mmcl_context *context, const mmcl__step *step, siz
 static mmcl_status fold_all(mmcl_transform *transform, size_t inputs)
 {
     mmcl_context *context = transform->context;
-    size_t        width   = inputs;
+    size_t        width = inputs, beside = 0; /* columns of this chain so far, and of those before it */
     for (size_t i = 0; i < transform->n_steps;) {
         mmcl__stage *stage = &transform->stages[transform->n_stages];
         size_t       first = i, start = width;
-        for (; i < transform->n_steps && transform->steps[i].options.kind != MMCL_STEP_NORMALIZE; i++) {
+        for (; i < transform->n_steps && mmcl__step_is_affine(transform->steps[i].options.kind); i++) {
             MMCL__TRY(check_step(context, &transform->steps[i], i, width));
             width = transform->steps[i].info.components;
         }
         if (i > first) {
             MMCL__TRY(mmcl__stage_fold(context, stage, transform->steps + first, i - first, start));
         } else {
+            if (transform->steps[i].options.kind == MMCL_STEP_BESIDE) {
+                beside += width;
+                width = inputs;
+            }
             MMCL__TRY(check_step(context, &transform->steps[i], i, width));
-            *stage = (mmcl__stage){.inputs = width, .outputs = width, .normalize = true, .identity = true};
-            i++;
+            MMCL__TRY(mmcl__stage_of(context, stage, &transform->steps[i++], width));
         }
         transform->n_stages++;
     }
+    if (beside + width > MMCL_MAX_COLUMNS)
+        return mmcl__fail(context, MMCL_E_INVAL, "transform: %zu columns side by side, expected at most %d", beside + width, MMCL_MAX_COLUMNS);
     transform->inputs  = inputs;
-    transform->outputs = width;
+    transform->outputs = beside + width;
     return MMCL_OK;
 }
 
@@ -130,13 +166,24 @@ mmcl_status mmcl__transform_finish(mmcl_transform *transform, size_t inputs)
 
 #define REAL float
 #define NAME(x) x##_f32
+#define POW powf
 #include "transform/stages_tmpl.h"
 #undef REAL
 #undef NAME
+#undef POW
 
 #define REAL double
 #define NAME(x) x##_f64
+#define POW pow
 #include "transform/stages_tmpl.h"
+
+size_t mmcl__chain_length(const mmcl__stage *stages, size_t n_stages)
+{
+    size_t length = 0;
+    while (length < n_stages && stages[length].kind != MMCL__STAGE_BESIDE)
+        length++;
+    return length;
+}
 
 size_t mmcl__stages_width(const mmcl__stage *stages, size_t n_stages, size_t cols)
 {

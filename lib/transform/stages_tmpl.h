@@ -1,4 +1,4 @@
-/* Stages over a tile of rows in one precision: REAL and NAME(x) are set by the file that includes this one. */
+/* Stages over a tile of rows in one precision: REAL, NAME(x) and POW are set by the file that includes this one. */
 
 /* in [rows, inputs] dense, its mean subtracted in place; out [rows, outputs], which may be `in` unless there is a matrix. */
 static void NAME(run_affine)(const mmcl__stage *stage, size_t rows, REAL *in, REAL *out, size_t stride)
@@ -27,6 +27,32 @@ void NAME(mmcl__unit_rows)(size_t rows, size_t cols, const REAL *in, REAL *out, 
     }
 }
 
+static void NAME(run_power)(size_t rows, size_t cols, REAL exponent, const REAL *in, REAL *out, size_t stride)
+{
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < cols; j++) {
+            REAL x = in[i * cols + j], size = POW(x < 0 ? -x : x, exponent);
+            out[i * stride + j] = x < 0 ? -size : size;
+        }
+}
+
+static void NAME(run_scale)(size_t rows, size_t cols, const REAL *weights, const REAL *in, REAL *out, size_t stride)
+{
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < cols; j++)
+            out[i * stride + j] = in[i * cols + j] * weights[j];
+}
+
+static void NAME(run_stage)(const mmcl__stage *stage, size_t rows, REAL *in, REAL *out, size_t stride)
+{
+    switch (stage->kind) {
+    case MMCL__STAGE_UNIT:  NAME(mmcl__unit_rows)(rows, stage->inputs, in, out, stride); break;
+    case MMCL__STAGE_POWER: NAME(run_power)(rows, stage->inputs, (REAL) stage->exponent, in, out, stride); break;
+    case MMCL__STAGE_SCALE: NAME(run_scale)(rows, stage->inputs, stage->NAME(weights), in, out, stride); break;
+    default:                NAME(run_affine)(stage, rows, in, out, stride); break;
+    }
+}
+
 void NAME(mmcl__stages_run)(const mmcl__stage *stages, size_t n_stages, size_t rows, size_t cols, REAL *a, REAL *b, REAL *out,
                             size_t stride)
 {
@@ -35,10 +61,7 @@ void NAME(mmcl__stages_run)(const mmcl__stage *stages, size_t n_stages, size_t r
         bool               last  = s + 1 == n_stages;
         REAL              *to    = last ? out : stage->identity ? a : b;
         size_t             step  = last ? stride : stage->outputs;
-        if (stage->normalize)
-            NAME(mmcl__unit_rows)(rows, stage->inputs, a, to, step);
-        else
-            NAME(run_affine)(stage, rows, a, to, step);
+        NAME(run_stage)(stage, rows, a, to, step);
         if (to == b) {
             b = a;
             a = to;

@@ -43,6 +43,25 @@ static mmcl_status check_ica(mmcl_context *context, const mmcl_step_options *ste
     return MMCL_OK;
 }
 
+/* What power, relevance and discriminants need, their defaults filled in. */
+static mmcl_status resolve_shaping(mmcl_context *context, mmcl_step_options *step)
+{
+    bool relevance = step->kind == MMCL_STEP_RELEVANCE, discriminants = step->kind == MMCL_STEP_DISCRIMINANTS;
+    if (step->exponent == 0 && (relevance || step->kind == MMCL_STEP_POWER))
+        step->exponent = relevance ? 2 : 0.8;
+    if (step->shrinkage == 0 && discriminants)
+        step->shrinkage = 0.1;
+    if (step->neighbours == 0 && (relevance || discriminants))
+        step->neighbours = 3;
+    if (!(step->exponent >= 0 && step->exponent <= 100))
+        return mmcl__fail(context, MMCL_E_INVAL, "exponent: %g, expected above 0 and at most 100", step->exponent);
+    if (!(step->shrinkage >= 0 && step->shrinkage <= 1))
+        return mmcl__fail(context, MMCL_E_INVAL, "shrinkage: %g, expected above 0 and at most 1", step->shrinkage);
+    if (step->neighbours > 64)
+        return mmcl__fail(context, MMCL_E_INVAL, "neighbours: %u, expected at most 64", step->neighbours);
+    return MMCL_OK;
+}
+
 /* The caller's options with every zero that means "default" replaced, and checked. */
 static mmcl_status resolve(mmcl_context *context, mmcl_step_options *step, const mmcl_step_options *theirs)
 {
@@ -50,7 +69,7 @@ static mmcl_status resolve(mmcl_context *context, mmcl_step_options *step, const
         return mmcl__fail(context, MMCL_E_INVAL, "step: NULL, expected options with a kind");
     MMCL__TRY(mmcl__import(context, step, sizeof *step, MMCL__V1(mmcl_step_options, lbfgs_memory), theirs, "mmcl_step_options"));
     bool ica = step->kind == MMCL_STEP_ICA;
-    if (step->kind < MMCL_STEP_CENTER || step->kind > MMCL_STEP_ICA)
+    if (step->kind < MMCL_STEP_CENTER || step->kind > MMCL_STEP_BESIDE)
         return mmcl__fail(context, MMCL_E_INVAL, "kind: %d, expected an MMCL_STEP_ value", step->kind);
     if (step->components > MMCL_MAX_COLUMNS)
         return mmcl__fail(context, MMCL_E_INVAL, "components: %llu, expected at most %d", (unsigned long long) step->components,
@@ -69,7 +88,7 @@ static mmcl_status resolve(mmcl_context *context, mmcl_step_options *step, const
         step->alpha = default_alpha(step);
     if (step->lbfgs_memory == 0)
         step->lbfgs_memory = 7;
-    return ica ? check_ica(context, step) : MMCL_OK;
+    return ica ? check_ica(context, step) : resolve_shaping(context, step);
 }
 
 /* ----------------------------------------------------------------------------------------------------------- steps --- */
@@ -107,7 +126,8 @@ static void unfit_step(mmcl_context *context, mmcl__step *step)
     mmcl__free(context, step->matrix, components * inputs, sizeof(double));
     mmcl__free(context, step->variance, components, sizeof(double));
     mmcl__free(context, step->spectrum, inputs, sizeof(double));
-    step->mean = step->matrix = step->variance = step->spectrum = NULL;
+    mmcl__free(context, step->weights, components, sizeof(double));
+    step->mean = step->matrix = step->variance = step->spectrum = step->weights = NULL;
     step->info = (mmcl_step_info){0};
 }
 
@@ -187,6 +207,7 @@ static mmcl_status copy_step(mmcl_context *context, mmcl__step *to, const mmcl__
     MMCL__TRY(copy_values(context, &to->mean, from->mean, inputs));
     MMCL__TRY(copy_values(context, &to->matrix, from->matrix, components * inputs));
     MMCL__TRY(copy_values(context, &to->variance, from->variance, components));
+    MMCL__TRY(copy_values(context, &to->weights, from->weights, components));
     return copy_values(context, &to->spectrum, from->spectrum, inputs);
 }
 
@@ -238,17 +259,12 @@ static mmcl_status carry_mean(mmcl_context *context, mmcl__step *step)
     return MMCL_OK;
 }
 
-static bool is_affine(const mmcl__step *step)
-{
-    return step->options.kind != MMCL_STEP_NORMALIZE;
-}
-
 /* Folding wants a mean at the beginning of an affine run alone, so the one at the seam goes back to where its run begins. */
 static mmcl_status mend_seam(mmcl_transform *joined, size_t seam)
 {
-    if (seam == joined->n_steps || !is_affine(&joined->steps[seam]))
+    if (seam == joined->n_steps || !mmcl__step_is_affine(joined->steps[seam].options.kind))
         return MMCL_OK;
-    for (size_t i = seam; i > 0 && is_affine(&joined->steps[i - 1]); i--)
+    for (size_t i = seam; i > 0 && mmcl__step_is_affine(joined->steps[i - 1].options.kind); i--)
         MMCL__TRY(carry_mean(joined->context, &joined->steps[i - 1]));
     return MMCL_OK;
 }

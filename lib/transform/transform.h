@@ -7,7 +7,7 @@
 
 #include <mmcl/transform.h>
 
-#define MMCL__MAX_STEPS 16
+#define MMCL__MAX_STEPS 64
 
 /* One step. The pointers are NULL until fitted, and where the kind has none: centring has a mean alone, normalising nothing. */
 typedef struct mmcl__step {
@@ -16,22 +16,42 @@ typedef struct mmcl__step {
     double           *mean;     /* [inputs] */
     double           *matrix;   /* [components, inputs] */
     double           *variance; /* [components] share of the input's variance */
-    double           *spectrum; /* [inputs] eigenvalues of the input's covariance */
+    double           *spectrum; /* [inputs] eigenvalues of the input's covariance; discriminants: of total over within */
+    double           *weights;  /* [components] factors of relevance */
 } mmcl__step;
 
-/*
- * Neighbouring affine steps folded into one map y = (x - mean) matrix^T, or a normalisation of rows. Both precisions are kept:
- * float32 maps rows, float64 serves fits in float64.
- */
+typedef enum mmcl__stage_kind {
+    MMCL__STAGE_AFFINE, /* y = (x - mean) matrix^T */
+    MMCL__STAGE_UNIT,   /* rows at unit length */
+    MMCL__STAGE_POWER,  /* sign(x) |x|^exponent */
+    MMCL__STAGE_SCALE,  /* a factor for each column */
+    MMCL__STAGE_BESIDE  /* no map: here another chain starts from the rows themselves */
+} mmcl__stage_kind;
+
+/* Neighbouring affine steps folded into one map, or one other step. Both precisions are kept: float32 maps rows, float64 serves fits. */
 typedef struct mmcl__stage {
-    size_t  inputs, outputs;
-    bool    normalize;
-    bool    identity;   /* matrix is NULL: only the mean is subtracted */
+    mmcl__stage_kind kind;
+    size_t           inputs, outputs;
+    double           exponent;
+    bool    identity;   /* matrix is NULL: rows can be mapped in place */
     float  *mean_f32;   /* [inputs] */
     float  *matrix_f32; /* [outputs, inputs] */
     double *mean_f64;
     double *matrix_f64;
+    float  *weights_f32; /* [outputs] */
+    double *weights_f64;
 } mmcl__stage;
+
+/* Whether steps of this kind fold with their neighbours, and whether they have a map of their own. */
+static inline bool mmcl__step_is_affine(mmcl_step_kind kind)
+{
+    return (kind >= MMCL_STEP_PCA && kind <= MMCL_STEP_ICA) || kind == MMCL_STEP_CENTER || kind == MMCL_STEP_DISCRIMINANTS;
+}
+
+static inline bool mmcl__step_has_map(mmcl_step_kind kind)
+{
+    return mmcl__step_is_affine(kind) && kind != MMCL_STEP_CENTER;
+}
 
 struct mmcl_transform {
     mmcl_context *context;
@@ -80,8 +100,11 @@ mmcl_status mmcl__transform_apply(const mmcl_transform *transform, const mmcl_ma
 
 mmcl_status mmcl__transform_inverse(const mmcl_transform *transform, const mmcl_matrix *rows, float *out, size_t out_stride);
 
-/* The stage of an affine run, folded from steps[first] ... steps[last - 1]; allocates its maps. */
+/* The stage of an affine run, folded from `n_steps` steps; allocates its maps. */
 mmcl_status mmcl__stage_fold(mmcl_context *context, mmcl__stage *stage, const mmcl__step *steps, size_t n_steps, size_t inputs);
+
+/* The stage of one step that is not affine, for rows of `inputs` columns; allocates what it holds. */
+mmcl_status mmcl__stage_of(mmcl_context *context, mmcl__stage *stage, const mmcl__step *step, size_t inputs);
 void        mmcl__stage_release(mmcl_context *context, mmcl__stage *stage);
 
 /*
@@ -96,6 +119,9 @@ void mmcl__stages_run_f64(const mmcl__stage *stages, size_t n_stages, size_t row
 /* out = rows of in [rows, cols] at unit length, `stride` elements a row; `out` may be `in`. A row of zeros stays. */
 void mmcl__unit_rows_f32(size_t rows, size_t cols, const float *in, float *out, size_t stride);
 void mmcl__unit_rows_f64(size_t rows, size_t cols, const double *in, double *out, size_t stride);
+
+/* How many of the stages come before the next chain that stands beside them. */
+size_t mmcl__chain_length(const mmcl__stage *stages, size_t n_stages);
 
 /* Largest width from the rows to the end of the stages. */
 size_t mmcl__stages_width(const mmcl__stage *stages, size_t n_stages, size_t cols);

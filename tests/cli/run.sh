@@ -153,6 +153,12 @@ grep -q "^model.npz: transform" out || fail "info of a model: $(cat out)"
 expect 0 disentangle --fit "$pool,$data:train_x" --transform whiten:4 --threads 2 --order variance --component-sign loading \
     --precision f64 --apply "$pool" --out two.npz --quiet
 [ ! -s err ] || fail "--quiet is not: $(cat err)"
+expect 0 disentangle --fit "$pool" --transform normalize+ica:4+power+relevance+normalize/discriminants:6 --save side.npz --apply "$pool" --out side.npy \
+    --json side.json
+grep -q '"kind": "relevance"' side.json && grep -q '"kind": "discriminants"' side.json || fail "steps of side.json: $(cat side.json)"
+expect 0 info side.npy
+grep -q " x 10 " out || fail "not 10 columns side by side: $(cat out)"
+refuse 2 '"1.x" means nothing after power' disentangle --fit "$pool" --transform ica:4+power:1.x
 expect 0 disentangle --fit "$pool" --transform ica:8 --max-iterations 1
 grep -q "iteration limit" out || fail "not converging is not told: $(cat out)"
 expect 0 disentangle --fit "$pool" --transform ica:8 --seed 1 --apply "$pool" --out seed1.npy
@@ -168,6 +174,8 @@ done
 [ "$(grep -c '^    {"dataset": "fewshot", "shots"' probe.json)" = 4 ] || fail "not 4 rows in probe.json"
 grep -q "<svg" p.svg && grep -q "whiten:16+normalize" p.svg || fail "the plot lacks its legend"
 [ "$(wc -l <out)" = 5 ] || fail "not a heading and 4 lines: $(cat out)"
+expect 0 probe "$data" --shots 1 --transform normalize+whiten:8+normalize/normalize+discriminants:8+normalize --pool "$pool" --plot p.svg
+grep -q "^transform 1: normalize+whiten:8" out && grep -q "^fewshot     1  transform 1 " out || fail "a long transform has no number: $(cat out)"
 expect 0 probe "$data" --shots 2 --seed 5 --seeds 3 --json - --quiet
 valid_json out
 grep -q '"test_accuracy_mean"' out && grep -q '"test_accuracy_std"' out || fail "no mean and deviation over the seeds"

@@ -19,10 +19,14 @@ static mmcl_status note_transform(world *w, const mmcl_transform *transform)
         TRY(w, CALL(mmcl_transform_step_result)(transform, i, &info));
         info.seconds = 0;
         harness_note(w, &info, sizeof info);
-        if (options.kind == MMCL_STEP_NORMALIZE || options.kind == MMCL_STEP_CENTER)
+        size_t needed;
+        if (options.kind == MMCL_STEP_RELEVANCE) {
+            TRY(w, CALL(mmcl_transform_field)(transform, i, MMCL_FIELD_WEIGHTS, values, COLS * COLS, &needed));
+            harness_note(w, values, needed * sizeof *values);
+        }
+        if (options.components == 0)
             continue;
         for (mmcl_step_field field = MMCL_FIELD_MEAN; field <= MMCL_FIELD_SPECTRUM; field++) {
-            size_t needed;
             TRY(w, CALL(mmcl_transform_field)(transform, i, field, values, COLS * COLS, &needed));
             harness_note(w, values, needed * sizeof *values);
         }
@@ -183,6 +187,7 @@ const scenario scenarios_transform[] = {
     {"picard free", fit, "ica:3:picard-free:super"},
     {"chain", fit, "pca:5+ica:3+normalize"},
     {"normalize first", fit, "normalize+pca:4+whiten:2"},
+    {"neighbours", fit, "whiten:2+normalize+power+relevance/center+discriminants:2"},
     {"built", build, NULL},
     {"join", join, "whiten:3"},
     {"save and load", save_load, "pca:5+ica:3"},

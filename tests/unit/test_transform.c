@@ -115,7 +115,7 @@ START_TEST(options_out_of_range)
     step       = base;                                                                                                 \
     step.field = value;                                                                                                \
     ck_assert_int_eq(mmcl_transform_add(t, &step), status)
-    REFUSED(kind, 9, MMCL_E_INVAL);
+    REFUSED(kind, 10, MMCL_E_INVAL);
     REFUSED(algorithm, -1, MMCL_E_INVAL);
     REFUSED(contrast, 3, MMCL_E_INVAL);
     REFUSED(density, 7, MMCL_E_INVAL);

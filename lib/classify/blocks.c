@@ -308,21 +308,6 @@ struct product {
     double       *out;
 };
 
-/* Solves R^T R t = t for the upper R [n, n]. */
-static void solve_factor(size_t n, const double *factor, double *t)
-{
-    for (size_t i = 0; i < n; i++) {
-        const double *restrict row = factor + i * n;
-        t[i] /= row[i];
-        for (size_t j = i + 1; j < n; j++)
-            t[j] -= row[j] * t[i];
-    }
-    for (size_t i = n; i-- > 0;) {
-        t[i] -= mmcl__dot_f64(n - i - 1, factor + i * n + i + 1, t + i + 1);
-        t[i] /= factor[i * n + i];
-    }
-}
-
 /* t = X~ v and v = X~^T t over the kept rows of class k. */
 static void kept_times(const mmcl__blocks *blocks, size_t k, const double *v, double *t)
 {
@@ -360,13 +345,13 @@ static void apply_class(mmcl__blocks *blocks, size_t k, const double *in, double
     memcpy(v, in + k * axes, axes * sizeof *v);
     v[axes] = blocks->intercept ? in[weights + k] : 0;
     if (is_inner(blocks, k))
-        solve_factor(axes + 1, factor, v);
+        mmcl__solve_factor(axes + 1, factor, v);
     else {
         for (size_t j = 0; j <= axes; j++)
             v[j] *= inverse[j];
         if (blocks->kept[k] > 0) {
             kept_times(blocks, k, v, t);
-            solve_factor(blocks->kept[k], factor, t);
+            mmcl__solve_factor(blocks->kept[k], factor, t);
             kept_sum(blocks, k, t, sum);
             for (size_t j = 0; j <= axes; j++)
                 v[j] -= inverse[j] * sum[j];

@@ -150,12 +150,8 @@ static void lane_f32(void *argument, size_t lane, uint32_t worker)
     totals[0] = sum_of(end - first, softmax->losses + first);
 }
 
-/*
- * changes = d/dt of the probabilities along the scores' own `changes`: q_j = p_j (t_j - mean_p t). Everything is relative to the
- * label's t, so that rows which are fitted almost perfectly keep their digits. `residuals` are p - y.
- */
-static void probability_changes(size_t rows, size_t classes, const int32_t *labels, const double *residuals, const double *bias,
-                                double *changes, double *column_sums)
+void mmcl__probability_changes(size_t rows, size_t classes, const int32_t *labels, const double *residuals, const double *bias,
+                               double *changes, double *column_sums)
 {
     for (size_t i = 0; i < rows; i++) {
         const double *p = residuals + i * classes;
@@ -199,7 +195,7 @@ static void lane_f64(void *argument, size_t lane, uint32_t worker)
                                     softmax->losses + i, softmax->normalisers + i, &totals[1]);
         if (curvature) {
             mmcl__gemm_f64(false, true, n, k, d, 1, x, d, pass->direction, d, 0, changes, k);
-            probability_changes(n, k, softmax->labels + i, scores, pass->direction + weights, changes, sums + weights);
+            mmcl__probability_changes(n, k, softmax->labels + i, scores, pass->direction + weights, changes, sums + weights);
         }
         mmcl__gemm_f64(true, false, k, d, n, 1, curvature ? changes : scores, k, x, d, 1, sums, d);
     }

@@ -75,6 +75,13 @@ size_t mmcl__softmax_size(const mmcl__softmax *softmax);
  */
 mmcl_status mmcl__softmax_curvature(mmcl__softmax *softmax, double c, const double *parameters, const double *direction, double *out);
 
+/*
+ * changes [rows, classes], those of scores without `bias`, become those of the probabilities: q_j = p_j (t_j - mean_p t), added up in
+ * column_sums. Everything is relative to the label's t, so that rows which are fitted almost perfectly keep their digits. `residuals` are p - y.
+ */
+void mmcl__probability_changes(size_t rows, size_t classes, const int32_t *labels, const double *residuals, const double *bias,
+                               double *changes, double *column_sums);
+
 /* One pass: the objective c loss + penalty/2 |W|^2 and its gradient, with products in `precision`. Allocates nothing. */
 mmcl_status mmcl__softmax_pass(mmcl__softmax *softmax, mmcl_precision precision, double c, const double *parameters,
                                double *gradient, mmcl__softmax_value *value);

@@ -108,6 +108,11 @@ void mmcl__syrk_f64(size_t n, size_t rows, const double *a, size_t lda, double *
     cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, narrow(n), narrow(rows), 1.0, a, leading(lda), 1.0, c, leading(ldc));
 }
 
+void mmcl__gemv_f64(bool transpose, size_t m, size_t n, double alpha, const double *a, const double *x, double beta, double *y)
+{
+    cblas_dgemv(CblasRowMajor, transpose ? CblasTrans : CblasNoTrans, narrow(m), narrow(n), alpha, a, narrow(n), x, 1, beta, y, 1);
+}
+
 double mmcl__dot_f64(size_t n, const double *a, const double *b)
 {
     return cblas_ddot(narrow(n), a, 1, b, 1);
@@ -214,6 +219,20 @@ mmcl_status mmcl__solve_spd(mmcl_context *context, size_t n, size_t m, double *a
     if (info != 0)
         return mmcl__fail(context, MMCL_E_NUMERIC, "a %zu x %zu system is not positive definite", n, n);
     return MMCL_OK;
+}
+
+void mmcl__solve_factor(size_t n, const double *factor, double *t)
+{
+    for (size_t i = 0; i < n; i++) {
+        const double *restrict row = factor + i * n;
+        t[i] /= row[i];
+        for (size_t j = i + 1; j < n; j++)
+            t[j] -= row[j] * t[i];
+    }
+    for (size_t i = n; i-- > 0;) {
+        t[i] -= mmcl__dot_f64(n - i - 1, factor + i * n + i + 1, t + i + 1);
+        t[i] /= factor[i * n + i];
+    }
 }
 
 mmcl_status mmcl__invert_spd(mmcl_context *context, size_t n, double *a)

@@ -27,6 +27,9 @@ mmcl_status mmcl__square_gemm(const mmcl_context *context, bool transpose_a, boo
 /* Upper triangle of c [n, n] += a^T a, a [rows, n]. */
 void mmcl__syrk_f64(size_t n, size_t rows, const double *a, size_t lda, double *c, size_t ldc);
 
+/* y = alpha op(a) x + beta y, a [m, n] as it is stored. */
+void mmcl__gemv_f64(bool transpose, size_t m, size_t n, double alpha, const double *a, const double *x, double beta, double *y);
+
 double mmcl__dot_f64(size_t n, const double *a, const double *b);
 void   mmcl__axpy_f64(size_t n, double alpha, const double *x, double *y);
 void   mmcl__scale_f64(size_t n, double alpha, double *x);
@@ -45,6 +48,9 @@ mmcl_status mmcl__solve_spd(mmcl_context *context, size_t n, size_t m, double *a
 
 /* Upper R with R^T R = a for symmetric a [n, n] (upper triangle read), in its place; false when a is not positive definite. */
 bool mmcl__cholesky(size_t n, double *a);
+
+/* Solves R^T R t = t for the upper R [n, n], in the place of t. */
+void mmcl__solve_factor(size_t n, const double *factor, double *t);
 
 /* a [n, n] = its inverse, for symmetric positive definite a (upper triangle read, all of it written). Allocates nothing. */
 mmcl_status mmcl__invert_spd(mmcl_context *context, size_t n, double *a);

@@ -1,6 +1,9 @@
 /* The probes without text: L2, L1, elastic net, relevances. */
 #include "adapt_support.h"
 
+#include "classify/sparse_face.h"
+#include "linalg/blas.h"
+
 /* Weights and intercepts of a head fitted at a given C. */
 typedef struct solution {
     double w[K * D], b[K];
@@ -130,6 +133,95 @@ START_TEST(elastic_net_goes_to_l2)
 }
 END_TEST
 
+/* ------------------------------------------------------------------------------------------- the face of a sparse step --- */
+
+enum { ROWS = 21, INPUTS = 90, CLASSES = 7, FACE = CLASSES * (INPUTS + 1) };
+
+static double  face_x[ROWS * INPUTS];
+static int32_t face_labels[ROWS];
+
+/* Columns of mean 0. */
+static void make_rows(mmcl__numpy_rng *rng)
+{
+    for (size_t j = 0; j < INPUTS; j++) {
+        double mean = 0;
+        for (size_t i = 0; i < ROWS; i++)
+            mean += (face_x[i * INPUTS + j] = mmcl__numpy_normal(rng)) / ROWS;
+        for (size_t i = 0; i < ROWS; i++)
+            face_x[i * INPUTS + j] -= mean;
+    }
+    for (size_t i = 0; i < ROWS; i++)
+        face_labels[i] = (int32_t) (i % CLASSES);
+}
+
+/* A face on which a weight in `every` is free, expanded at small weights. */
+static void open_face(mmcl__face *face, mmcl__numpy_rng *rng, size_t every, double ridge, double *start)
+{
+    uint8_t free[CLASSES * INPUTS];
+    double  point[FACE];
+    make_rows(rng);
+    OK(mmcl__face_open(face, context, ROWS, INPUTS, CLASSES, face_x, face_labels));
+    for (size_t p = 0; p < CLASSES * INPUTS; p++)
+        free[p] = p % every == 0;
+    for (size_t p = 0; p < FACE; p++)
+        point[p] = 0.2 * mmcl__numpy_normal(rng);
+    mmcl__face_choose(face, free);
+    mmcl__face_gather(face, point, start);
+    OK(mmcl__face_expand(face, 3, ridge, 0, start));
+}
+
+/* By lists, where one weight in 19 is free, and by matrix products; some weights are pinned afterwards. */
+START_TEST(products_equal_their_reference)
+{
+    const size_t every[] = {1, 2, 19};
+    for (size_t e = 0; e < 3; e++) {
+        mmcl__face      face;
+        mmcl__numpy_rng rng;
+        double          v[FACE], start[FACE], fast[FACE], slow[FACE], scale = 0;
+        mmcl__numpy_seed(&rng, (uint32_t) e);
+        open_face(&face, &rng, every[e], 0.3, start);
+        size_t size = mmcl__face_size(&face);
+        for (size_t p = 0; p < size; p++)
+            v[p] = p >= CLASSES * face.used || face.free[p] ? mmcl__numpy_normal(&rng) : 0;
+        for (size_t p = 0; p < CLASSES * face.used; p += 5)
+            face.free[p] = 0;
+        OK(mmcl__face_product(&face, v, fast));
+        mmcl__face_product_reference(&face, v, slow);
+        for (size_t p = 0; p < size; p++)
+            scale = fmax(scale, fabs(slow[p]));
+        for (size_t p = 0; p < size; p++)
+            ck_assert_double_eq_tol(fast[p], slow[p], 1e-12 * scale);
+        mmcl__face_close(&face);
+    }
+}
+END_TEST
+
+/* With one class's parameters alone the classes are not coupled: what is left to differ is the intercept's bit of ridge in a large block. */
+START_TEST(preconditioners_invert_within_classes)
+{
+    for (size_t every = 1; every < 9; every += 7) { /* 90 weights a class with the rows that a block keeps, then 12 */
+        mmcl__face      face;
+        mmcl__numpy_rng rng;
+        double          v[FACE], start[FACE], image[FACE], back[FACE], most = 0;
+        mmcl__numpy_seed(&rng, 5);
+        open_face(&face, &rng, every, 0.3, start);
+        for (size_t k = 0; k < CLASSES; k++) {
+            size_t size = mmcl__face_size(&face), from = k * face.used, end = from + face.used, intercept = CLASSES * face.used + k;
+            for (size_t p = 0; p < size; p++)
+                v[p] = (p >= from && p < end && face.free[p]) || p == intercept ? mmcl__numpy_normal(&rng) : 0;
+            mmcl__face_product_reference(&face, v, image);
+            for (size_t p = 0; p < size; p++)
+                image[p] = (p >= from && p < end) || p == intercept ? image[p] : 0;
+            OK(mmcl__face_precondition(&face, image, back));
+            for (size_t p = 0; p < size; p++)
+                most = fmax(most, fabs(back[p] - v[p]));
+        }
+        ck_assert_double_le(most, every == 1 ? 0.03 : 1e-6);
+        mmcl__face_close(&face);
+    }
+}
+END_TEST
+
 START_TEST(probe_is_the_search)
 {
     const mmcl_adapt_data data = all_data(NULL);
@@ -186,6 +278,8 @@ int main(void)
     tcase_add_test(tcase, gaps_are_bounds);
     tcase_add_test(tcase, strong_penalties_leave_nothing);
     tcase_add_test(tcase, elastic_net_goes_to_l2);
+    tcase_add_test(tcase, products_equal_their_reference);
+    tcase_add_test(tcase, preconditioners_invert_within_classes);
     tcase_add_test(tcase, probe_is_the_search);
     tcase_add_test(tcase, relevances_find_the_inputs_that_matter);
     suite_add_tcase(suite, tcase);

@@ -348,12 +348,19 @@ static bool run_pass(const scenario *s, fault kind, uint64_t at, uint64_t *refer
     return w.fired;
 }
 
+/* Faults below this are tried one by one, those beyond it ever more sparsely. A sanitizer makes each several times as dear. */
+#ifdef __SANITIZE_ADDRESS__
+#define DENSE 30
+#else
+#define DENSE 100
+#endif
+
 static void sweep(const scenario *s, fault first, fault last)
 {
     uint64_t reference;
     run_pass(s, FAULT_NONE, 0, &reference);
     for (fault kind = first; kind <= last; kind++)
-        for (uint64_t k = 0; run_pass(s, kind, k, &reference); k += k < 100 ? 1 : k / 10)
+        for (uint64_t k = 0; run_pass(s, kind, k, &reference); k += k < DENSE ? 1 : k / 10)
             if (failures > 0)
                 return; /* what went wrong once goes wrong for every later k */
 }

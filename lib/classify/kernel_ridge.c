@@ -13,7 +13,7 @@
 #define DEFAULT_BETA 2
 #define DEFAULT_C 10
 
-/* The defaults first: of equally good pairs the first is taken. */
+/* The defaults first: the others have to beat them. */
 static const double betas[] = {DEFAULT_BETA, 1, 4}, ridges[] = {DEFAULT_C, 3, 30, 100};
 
 struct ridge {
@@ -26,14 +26,15 @@ struct ridge {
     double      *values;      /* [n, classes] of the fit in hand */
     double      *weights;     /* [classes, n] of the best fit */
     double      *scores;      /* [m, classes] */
+    double      *right;       /* [m] 1 where the defaults are right, otherwise 0 */
 };
 
 /* One block for all. */
 static size_t carve(struct ridge *r, double *block)
 {
     const size_t n = r->n, m = r->m, k = r->classes;
-    double     **parts[] = {&r->cosines, &r->gram, &r->val_cosines, &r->kernel, &r->values, &r->weights, &r->scores};
-    const size_t sizes[] = {n * n, n * n, m * n, m * n, n * k, n * k, m * k};
+    double     **parts[] = {&r->cosines, &r->gram, &r->val_cosines, &r->kernel, &r->values, &r->weights, &r->scores, &r->right};
+    const size_t sizes[] = {n * n, n * n, m * n, m * n, n * k, n * k, m * k, m};
     size_t       at      = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         if (block != NULL)
@@ -77,19 +78,32 @@ static mmcl_status solve(struct ridge *r, double beta, double c)
                              : mmcl__fail(r->adapt->context, status, "c: %g leaves the shots' kernel singular; a smaller one helps", c);
 }
 
-static size_t count_right(const struct ridge *r)
+static bool is_right(const struct ridge *r, size_t row)
 {
-    size_t right = 0;
+    const double *scores = r->scores + row * r->classes;
+    size_t        best   = 0;
+    for (size_t k = 1; k < r->classes; k++)
+        if (scores[k] > scores[best])
+            best = k;
+    return best == (size_t) r->adapt->val.labels[row];
+}
+
+/*
+ * How many more val rows the pair in hand has right than the defaults, less the standard error of that number if chance alone told them
+ * apart: the root of how many rows they differ on. With a handful of val rows the best of a dozen is mostly the luckiest.
+ */
+static double advantage(struct ridge *r, bool defaults)
+{
+    double gain = 0, differ = 0;
     mmcl__gemm_f64(false, false, r->m, r->classes, r->n, 1, r->kernel, r->n, r->values, r->classes, 0, r->scores, r->classes);
     for (size_t i = 0; i < r->m; i++) {
-        const double *row  = r->scores + i * r->classes;
-        size_t        best = 0;
-        for (size_t k = 1; k < r->classes; k++)
-            if (row[k] > row[best])
-                best = k;
-        right += best == (size_t) r->adapt->val.labels[i];
+        double right = is_right(r, i);
+        if (defaults)
+            r->right[i] = right;
+        gain += right - r->right[i];
+        differ += right != r->right[i];
     }
-    return right;
+    return gain - sqrt(differ);
 }
 
 static void keep(struct ridge *r, double beta, double c)
@@ -108,16 +122,16 @@ static mmcl_status search(struct ridge *r)
     const double *beta = options->beta > 0 ? &options->beta : betas, *c = options->c > 0 ? &options->c : ridges;
     const size_t  n_betas = options->beta > 0 || r->m == 0 ? 1 : sizeof betas / sizeof *betas;
     const size_t  n_ridges = options->c > 0 || r->m == 0 ? 1 : sizeof ridges / sizeof *ridges;
-    size_t        best     = 0;
+    double        best     = 0;
     for (size_t b = 0; b < n_betas; b++) {
         for (size_t i = 0; i < r->m * r->n; i++)
             r->kernel[i] = exp(beta[b] * (r->val_cosines[i] - 1));
         for (size_t i = 0; i < n_ridges; i++) {
             MMCL__TRY(mmcl__check_cancel(r->adapt->context));
             MMCL__TRY(solve(r, beta[b], c[i]));
-            size_t right = count_right(r);
-            if ((b == 0 && i == 0) || right > best) {
-                best = right;
+            double more = advantage(r, b == 0 && i == 0);
+            if ((b == 0 && i == 0) || more > best) {
+                best = more;
                 keep(r, beta[b], c[i]);
             }
         }

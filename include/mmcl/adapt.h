@@ -66,6 +66,16 @@ typedef uint32_t mmcl_clap_constraint;
 #define MMCL_CLAP_ADAPTIVE ((mmcl_clap_constraint) 1) /* an outer step of the augmented Lagrangian an epoch */
 
 /*
+ * What a head predicts with where it has a cache of keys. Fewer bits mean less to read for each row; how far scores move is in
+ * doc/caches.md. The float32 keys stay beside them, for keys and classes that are added later.
+ */
+typedef uint32_t mmcl_key_type;
+
+#define MMCL_KEYS_F32  ((mmcl_key_type) 0)
+#define MMCL_KEYS_BF16 ((mmcl_key_type) 1) /* bfloat16 */
+#define MMCL_KEYS_INT8 ((mmcl_key_type) 2) /* multiples of 1/127 of the key's largest column */
+
+/*
  * All zero except struct_size is the defaults. Of c, alpha, beta, gamma, eta and ratio, 0 means: chosen on the val rows where
  * there are any, otherwise the method's default; any other value is kept. Fields that a method does not have are ignored.
  */
@@ -95,7 +105,7 @@ typedef struct mmcl_adapt_options {
     mmcl_clap_constraint clap;
     mmcl_precision       precision; /* of the probes' products */
     uint32_t             check_norms; /* 1: where a head works on cosines, rows off unit length by over 1e-2 are an error */
-    uint32_t             narrow_keys; /* 1: heads with a cache predict with keys rounded to bfloat16: half the memory traffic, half the time */
+    mmcl_key_type        narrow_keys; /* what heads with a cache predict with */
     uint32_t             reserved;    /* 0 */
 } mmcl_adapt_options;
 

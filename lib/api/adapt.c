@@ -112,8 +112,8 @@ static mmcl_status resolve(mmcl_context *context, mmcl_adapt_options *ours, cons
         return mmcl__fail(context, MMCL_E_INVAL, "clap: %u is unknown", ours->clap);
     if (ours->check_norms > 1)
         return mmcl__fail(context, MMCL_E_INVAL, "check_norms: %u, expected 0 or 1", ours->check_norms);
-    if (ours->narrow_keys > 1)
-        return mmcl__fail(context, MMCL_E_INVAL, "narrow_keys: %u, expected 0 or 1", ours->narrow_keys);
+    if (ours->narrow_keys > MMCL_KEYS_INT8)
+        return mmcl__fail(context, MMCL_E_INVAL, "narrow_keys: %u, expected one of MMCL_KEYS_*, 0 to 2", ours->narrow_keys);
     if (ours->reserved != 0)
         return mmcl__fail(context, MMCL_E_ABI, "mmcl_adapt_options: reserved is set");
     ours->logit_scale    = mmcl__or_default(ours->logit_scale, 100);

@@ -19,7 +19,7 @@ struct block {
     size_t count, size;
 };
 
-enum { N_BLOCKS = 12 };
+enum { N_BLOCKS = 14 };
 
 /* The blocks of `cache`, of count 0 where `has` does not have them. */
 static void list_blocks(mmcl__cache *cache, const mmcl__cache *has, struct block *out)
@@ -30,6 +30,8 @@ static void list_blocks(mmcl__cache *cache, const mmcl__cache *has, struct block
         {(void **) &cache->starts, classes + 1, sizeof *cache->starts},
         {(void **) &cache->key, room * cache->stride, sizeof *cache->key},
         {(void **) &cache->narrow, has->narrow != NULL ? room * cache->stride / 2 : 0, sizeof *cache->narrow},
+        {(void **) &cache->coarse, has->coarse != NULL ? room * cache->stride : 0, sizeof *cache->coarse},
+        {(void **) &cache->steps, has->steps != NULL ? room : 0, sizeof *cache->steps},
         {(void **) &cache->weights, has->weights != NULL ? room : 0, sizeof *cache->weights},
         {(void **) &cache->raw, has->raw != NULL ? room * inputs : 0, sizeof *cache->raw},
         {(void **) &cache->text, has->text != NULL ? classes * inputs : 0, sizeof *cache->text},
@@ -101,6 +103,8 @@ static void copy_contents(mmcl__cache *to, const mmcl__cache *from)
     copy_block(to->starts, from->starts, classes + 1, sizeof *to->starts);
     copy_block(to->key, from->key, keys * from->stride, sizeof *to->key);
     copy_block(to->narrow, from->narrow, keys * from->stride / 2, sizeof *to->narrow);
+    copy_block(to->coarse, from->coarse, keys * from->stride, sizeof *to->coarse);
+    copy_block(to->steps, from->steps, keys, sizeof *to->steps);
     copy_block(to->weights, from->weights, keys, sizeof *to->weights);
     copy_block(to->raw, from->raw, keys * from->inputs, sizeof *to->raw);
     copy_block(to->text, from->text, classes * from->inputs, sizeof *to->text);
@@ -161,6 +165,8 @@ static void set_narrow_key(mmcl__cache *cache, size_t j)
     const float *key = cache->key + j * cache->stride;
     for (size_t i = 0; i < cache->stride / 2 && cache->narrow != NULL; i++)
         cache->narrow[j * (cache->stride / 2) + i] = mmcl__narrow_pair(key[2 * i], key[2 * i + 1]);
+    if (cache->coarse != NULL)
+        cache->steps[j] = mmcl__code_key(cache->stride, key, cache->coarse + j * cache->stride);
 }
 
 void mmcl__cache_keys_changed(mmcl__cache *cache)
@@ -205,6 +211,10 @@ static void move_keys(mmcl__cache *cache, size_t j)
     memmove(cache->key + (j + 1) * stride, cache->key + j * stride, tail * stride * sizeof *cache->key);
     if (cache->narrow != NULL)
         memmove(cache->narrow + (j + 1) * (stride / 2), cache->narrow + j * (stride / 2), tail * (stride / 2) * sizeof *cache->narrow);
+    if (cache->coarse != NULL) {
+        memmove(cache->coarse + (j + 1) * stride, cache->coarse + j * stride, tail * stride * sizeof *cache->coarse);
+        memmove(cache->steps + j + 1, cache->steps + j, tail * sizeof *cache->steps);
+    }
     if (cache->weights != NULL)
         memmove(cache->weights + j + 1, cache->weights + j, tail * sizeof *cache->weights);
     if (cache->raw != NULL)
@@ -345,11 +355,13 @@ static void copy_form(mmcl__cache *cache, const mmcl__cache_form *form)
         mmcl__convert()->f64_to_f32(texts, form->text, cache->text_f32);
 }
 
-mmcl_status mmcl__cache_make(mmcl__cache **out, mmcl_context *context, size_t classes, const mmcl__cache_form *form, bool narrow, bool adapter,
-                              size_t room)
+mmcl_status mmcl__cache_make(mmcl__cache **out, mmcl_context *context, size_t classes, const mmcl__cache_form *form, mmcl_key_type narrow,
+                              bool adapter, size_t room)
 {
     mmcl__cache like = mmcl__cache_like(classes, form);
-    like.narrow      = narrow ? (uint32_t *) (uintptr_t) form : NULL;
+    like.narrow      = narrow == MMCL_KEYS_BF16 ? (uint32_t *) (uintptr_t) form : NULL;
+    like.coarse      = narrow == MMCL_KEYS_INT8 ? (int8_t *) (uintptr_t) form : NULL;
+    like.steps       = narrow == MMCL_KEYS_INT8 ? (float *) (uintptr_t) form : NULL;
     like.adapter     = adapter ? (double *) (uintptr_t) form : NULL;
     return make_like(out, context, &like, classes, room);
 }
@@ -358,7 +370,7 @@ mmcl_status mmcl__cache_create(mmcl__cache **out, mmcl_context *context, size_t 
                                const float *rows, const int32_t *labels)
 {
     mmcl__cache *cache;
-    MMCL__TRY(mmcl__cache_make(&cache, context, classes, form, false, false, n));
+    MMCL__TRY(mmcl__cache_make(&cache, context, classes, form, MMCL_KEYS_F32, false, n));
     copy_form(cache, form);
     mmcl_status status = insert_rows(cache, n, rows, labels);
     if (status == MMCL_OK)
@@ -375,17 +387,16 @@ mmcl_status mmcl__cache_set_adapter(mmcl__cache *cache)
     return cache->adapter != NULL ? MMCL_OK : MMCL_E_NOMEM;
 }
 
-mmcl_status mmcl__cache_set_narrow(mmcl__cache *cache, bool narrow)
+mmcl_status mmcl__cache_set_narrow(mmcl__cache *cache, mmcl_key_type narrow)
 {
-    const size_t count = cache->room * cache->stride / 2;
-    if (narrow == (cache->narrow != NULL))
-        return MMCL_OK;
-    if (!narrow) {
-        mmcl__free(cache->context, cache->narrow, count, sizeof *cache->narrow);
-        cache->narrow = NULL;
-        return MMCL_OK;
+    const size_t count = cache->room * cache->stride;
+    assert(cache->narrow == NULL && cache->coarse == NULL);
+    if (narrow == MMCL_KEYS_BF16)
+        cache->narrow = mmcl__alloc(cache->context, count / 2, sizeof *cache->narrow);
+    if (narrow == MMCL_KEYS_INT8) {
+        cache->steps  = mmcl__alloc(cache->context, cache->room, sizeof *cache->steps);
+        cache->coarse = cache->steps != NULL ? mmcl__alloc(cache->context, count, sizeof *cache->coarse) : NULL;
     }
-    cache->narrow = mmcl__alloc(cache->context, count, sizeof *cache->narrow);
     mmcl__cache_keys_changed(cache);
-    return cache->narrow != NULL ? MMCL_OK : MMCL_E_NOMEM;
+    return narrow == MMCL_KEYS_F32 || cache->narrow != NULL || cache->coarse != NULL ? MMCL_OK : MMCL_E_NOMEM;
 }

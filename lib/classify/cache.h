@@ -12,6 +12,8 @@
 
 #include "classify/classifier.h"
 
+#include <mmcl/adapt.h>
+
 /* What makes the keys of rows, and what the head's other weights come from when keys or classes are added. */
 typedef struct mmcl__cache_form {
     size_t                inputs;     /* columns of raw rows */
@@ -42,6 +44,8 @@ struct mmcl__cache {
     size_t         *starts;        /* [classes + 1] keys are sorted by class */
     float          *key;           /* [room, stride] */
     uint32_t       *narrow;        /* [room, stride / 2] the same in bfloat16, to predict with; NULL: not wanted */
+    int8_t         *coarse;        /* [room, stride] the same in 8 bits, with steps [room]; NULL: not wanted */
+    float          *steps;
     float          *weights;       /* [room] w; NULL: 1 */
     float          *raw;           /* [room, inputs] unit rows that the keys came from, for gamma; NULL: not needed */
     double         *text, *base, *words, *shift; /* as in the form, or NULL */
@@ -59,8 +63,8 @@ mmcl_status mmcl__cache_create(mmcl__cache **out, mmcl_context *context, size_t 
 mmcl__cache mmcl__cache_like(size_t classes, const mmcl__cache_form *form);
 
 /* One without keys, in which there is room for some; the arrays of the form are not copied, but there is room for them as well. */
-mmcl_status mmcl__cache_make(mmcl__cache **out, mmcl_context *context, size_t classes, const mmcl__cache_form *form, bool narrow, bool adapter,
-                              size_t room);
+mmcl_status mmcl__cache_make(mmcl__cache **out, mmcl_context *context, size_t classes, const mmcl__cache_form *form, mmcl_key_type narrow,
+                              bool adapter, size_t room);
 void        mmcl__cache_destroy(mmcl__cache *cache);
 mmcl_status mmcl__cache_copy(mmcl__cache **out, mmcl_context *context, const mmcl__cache *cache);
 
@@ -82,8 +86,8 @@ void mmcl__cache_keys_changed(mmcl__cache *cache);
 /* An adapter of zeros, to be filled in, for keys that come later: those that are there are as they are. */
 mmcl_status mmcl__cache_set_adapter(mmcl__cache *cache);
 
-/* Puts keys in bfloat16 beside those in float32, to predict with; or takes them away. */
-mmcl_status mmcl__cache_set_narrow(mmcl__cache *cache, bool narrow);
+/* Puts keys of this type beside those in float32, to predict with; done once. */
+mmcl_status mmcl__cache_set_narrow(mmcl__cache *cache, mmcl_key_type narrow);
 
 /* Adds to scores [n, classes] of unit rows [n, inputs], stride elements apart. Allocates nothing, sets no message. */
 mmcl_status mmcl__cache_add_scores(const mmcl__cache *cache, const float *rows, size_t n, float *scores, size_t stride);

@@ -7,6 +7,10 @@
 #include <math.h>
 #include <string.h>
 
+#if defined __AVX2__
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 #define LANES 16
 #elif defined(__AVX__)
@@ -18,6 +22,8 @@
 typedef float    vec __attribute__((vector_size(4 * LANES)));
 typedef float    quad __attribute__((vector_size(16)));
 typedef uint32_t words __attribute__((vector_size(4 * LANES)));
+typedef int32_t  ints __attribute__((vector_size(4 * LANES)));
+typedef int32_t  int_quad __attribute__((vector_size(16)));
 typedef float    loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias)); /* anywhere in memory */
 typedef uint32_t loose_words __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
@@ -25,7 +31,8 @@ typedef uint32_t loose_words __attribute__((vector_size(4 * LANES), aligned(4), 
 #define UNROLL _Pragma("GCC unroll 16")
 #define EACH_LANE for (int l = 0; l < MMCL__GRID_LANES; l++)
 
-#define LINE 16 /* floats or words of a cache line */
+#define LINE 16  /* floats or words of a cache line */
+#define CODES 64 /* keys' codes of one */
 
 static_assert(LINE % LANES == 0 && MMCL__KEY_PAD == 2 * LINE && MMCL__GRID_LANES % LANES == 0, "padding and lanes are whole vectors");
 
@@ -117,6 +124,60 @@ static void dots_narrow(size_t width, size_t n, const float *row, const uint32_t
         dots_narrow_of(width, 4, row, keys + j * (width / 2), out + j);
     for (; j < n; j++)
         dots_narrow_of(width, 1, row, keys + j * (width / 2), out + j);
+}
+
+/* Products of neighbours, added in pairs. */
+INLINE ints multiply(const int16_t *row, const int8_t *key)
+{
+#if defined __AVX512BW__
+    return (ints) _mm512_madd_epi16(_mm512_loadu_si512(row), _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *) key)));
+#elif defined __AVX2__
+    return (ints) _mm256_madd_epi16(_mm256_loadu_si256((const __m256i *) row), _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *) key)));
+#else
+    ints out;
+    UNROLL
+    for (int l = 0; l < LANES; l++)
+        out[l] = row[2 * l] * key[2 * l] + row[2 * l + 1] * key[2 * l + 1];
+    return out;
+#endif
+}
+
+INLINE int32_t whole(ints sums)
+{
+    int_quad parts[LANES / 4], all = {0};
+    memcpy(parts, &sums, sizeof parts);
+    UNROLL
+    for (int l = 0; l < LANES / 4; l++)
+        all += parts[l];
+    return (all[0] + all[2]) + (all[1] + all[3]);
+}
+
+INLINE void dots_coarse_of(size_t width, int count, const int16_t *row, float scale, const int8_t *keys, const float *steps, float *out)
+{
+    ints sums[4] = {{0}};
+    for (size_t i = 0; i < width; i += MMCL__KEY_PAD) {
+        if (i % CODES == 0)
+            UNROLL
+            for (int j = 0; j < count; j++)
+                __builtin_prefetch(keys + (size_t) (count + j) * width + i);
+        UNROLL
+        for (size_t v = i; v < i + MMCL__KEY_PAD; v += 2 * LANES)
+            UNROLL
+            for (int j = 0; j < count; j++)
+                sums[j] += multiply(row + v, keys + (size_t) j * width + v);
+    }
+    UNROLL
+    for (int j = 0; j < count; j++)
+        out[j] = scale * steps[j] * (float) whole(sums[j]);
+}
+
+static void dots_coarse(size_t width, size_t n, const int16_t *row, float scale, const int8_t *keys, const float *steps, float *out)
+{
+    size_t j = 0;
+    for (; j + 4 <= n; j += 4)
+        dots_coarse_of(width, 4, row, scale, keys + j * width, steps + j, out + j);
+    for (; j < n; j++)
+        dots_coarse_of(width, 1, row, scale, keys + j * width, steps + j, out + j);
 }
 
 static void decay(size_t n, float factor, float shift, const float *restrict weights, float *restrict values)
@@ -214,4 +275,4 @@ static void bounds(const mmcl__grid_betas *betas, const float *restrict ahead, c
     }
 }
 
-const mmcl__cache_kernels MMCL__ISA_NAME(mmcl__cache_kernel) = {dots, dots_narrow, decay, sums, bounds};
+const mmcl__cache_kernels MMCL__ISA_NAME(mmcl__cache_kernel) = {dots, dots_narrow, dots_coarse, decay, sums, bounds};

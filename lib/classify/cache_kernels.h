@@ -39,6 +39,12 @@ typedef struct mmcl__cache_kernels {
      */
     void (*dots_narrow)(size_t width, size_t n, const float *row, const uint32_t *keys, float *out);
 
+    /*
+     * The same with keys and the row as integers: out[j] = scale steps[j] sum_i row[i] keys[j][i], where no sum of |row[i] keys[j][i]| reaches
+     * 2^31 (mmcl__code_key, mmcl__code_row).
+     */
+    void (*dots_coarse)(size_t width, size_t n, const int16_t *row, float scale, const int8_t *keys, const float *steps, float *out);
+
     /* values[j] = weights[j] exp(factor values[j] + shift); weights NULL: 1. */
     void (*decay)(size_t n, float factor, float shift, const float *weights, float *values);
 
@@ -62,5 +68,11 @@ extern const mmcl__cache_kernels mmcl__cache_reference;
 
 /* The word of two neighbouring columns, each off by at most half a step of bfloat16 (2^-8 of it). */
 uint32_t mmcl__narrow_pair(float even, float odd);
+
+/* A key [width] as multiples, -127 ... 127, of the step that is returned; 0 for a key too small for one. */
+float mmcl__code_key(size_t width, const float *key, int8_t *code);
+
+/* A row [width], a multiple of MMCL__KEY_PAD, as multiples of the scale that is returned, as fine as `dots_coarse` allows with any key. */
+float mmcl__code_row(size_t width, const float *row, int16_t *code);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "linalg/convert.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -17,6 +18,39 @@ uint32_t mmcl__narrow_pair(float even, float odd)
     if (high < 0x80 && low != 0)
         high = 0x80;
     return (bits & 0x80000000u) | high << 16 | low;
+}
+
+float mmcl__code_key(size_t width, const float *key, int8_t *code)
+{
+    float most = 0;
+    for (size_t i = 0; i < width; i++)
+        most = fmaxf(most, fabsf(key[i]));
+    const float step = most / 127;
+    for (size_t i = 0; i < width; i++)
+        code[i] = step >= FLT_MIN ? (int8_t) lrintf(key[i] / step) : 0;
+    return step >= FLT_MIN ? step : 0;
+}
+
+/* Largest code and sum of codes: with 127 in the key they are just below 2^31. */
+float mmcl__code_row(size_t width, const float *row, int16_t *code)
+{
+    float most[16] = {0}, all[16] = {0}; /* lanes that a compiler can put side by side */
+    for (size_t i = 0; i < width; i += 16)
+        for (size_t l = 0; l < 16; l++) {
+            float size = fabsf(row[i + l]);
+            most[l]    = size > most[l] ? size : most[l];
+            all[l] += size;
+        }
+    for (size_t l = 1; l < 16; l++) {
+        most[0] = fmaxf(most[0], most[l]);
+        all[0] += all[l];
+    }
+    const float steps = fminf(32767 / most[0], 0x1p24f / all[0]), fine = steps >= FLT_MIN && steps <= 1 / FLT_MIN ? steps : 0;
+    for (size_t i = 0; i < width; i++) {
+        float x = row[i] * fine;
+        code[i] = (int16_t) (int32_t) (x < 0 ? x - 0.5f : x + 0.5f);
+    }
+    return fine > 0 ? 1 / fine : 0;
 }
 
 static void dots(size_t width, size_t n, const float *row, const float *keys, float *out)
@@ -39,6 +73,16 @@ static void dots_narrow(size_t width, size_t n, const float *row, const uint32_t
             sum += (double) row[width / 2 + i] * (double) mmcl__f32_of_bits(pair);
         }
         out[j] = (float) sum;
+    }
+}
+
+static void dots_coarse(size_t width, size_t n, const int16_t *row, float scale, const int8_t *keys, const float *steps, float *out)
+{
+    for (size_t j = 0; j < n; j++) {
+        int64_t sum = 0;
+        for (size_t i = 0; i < width; i++)
+            sum += row[i] * keys[j * width + i];
+        out[j] = scale * steps[j] * (float) sum;
     }
 }
 
@@ -84,4 +128,4 @@ static void bounds(const mmcl__grid_betas *betas, const float *ahead, const floa
         }
 }
 
-const mmcl__cache_kernels mmcl__cache_reference = {dots, dots_narrow, decay, sums, bounds};
+const mmcl__cache_kernels mmcl__cache_reference = {dots, dots_narrow, dots_coarse, decay, sums, bounds};

@@ -23,6 +23,8 @@ struct seen {
     size_t n, stride;
     float  lo[SEEN_FLOATS / MMCL__KEY_PAD], hi[SEEN_FLOATS / MMCL__KEY_PAD]; /* of each row's affinities, for min_max */
     float  u[SEEN_FLOATS] __attribute__((aligned(64)));
+    float  scale[SEEN_FLOATS / MMCL__KEY_PAD]; /* of each row's code, where keys are integers */
+    int16_t code[SEEN_FLOATS] __attribute__((aligned(64)));
 };
 
 /* Puts even columns before odd ones, as mmcl__cache_kernels.dots_narrow takes a row; `scratch` [TILE_FLOATS]. */
@@ -42,9 +44,13 @@ static void affinities(const mmcl__cache *cache, const struct seen *seen, size_t
     const size_t               width = cache->stride;
     for (size_t i = 0; i < seen->n && cache->narrow != NULL; i++)
         kernels->dots_narrow(width, count, seen->u + i * seen->stride, cache->narrow + from * (width / 2), out + i * count);
-    for (size_t i = 0; i < seen->n && cache->narrow == NULL && seen->n <= FEW_ROWS; i++)
+    for (size_t i = 0; i < seen->n && cache->coarse != NULL; i++)
+        kernels->dots_coarse(width, count, seen->code + i * width, seen->scale[i], cache->coarse + from * width, cache->steps + from, out + i * count);
+    if (cache->narrow != NULL || cache->coarse != NULL)
+        return;
+    for (size_t i = 0; i < seen->n && seen->n <= FEW_ROWS; i++)
         kernels->dots(width, count, seen->u + i * seen->stride, cache->key + from * width, out + i * count);
-    if (cache->narrow == NULL && seen->n > FEW_ROWS)
+    if (seen->n > FEW_ROWS)
         mmcl__gemm_f32(false, true, seen->n, count, width, 1, seen->u, seen->stride, cache->key + from * width, width, 0, out, count);
 }
 
@@ -104,6 +110,8 @@ static mmcl_status add_tile(const mmcl__cache *cache, const float *rows, size_t 
     MMCL__TRY(mmcl__cache_see(cache, rows, n, seen.u, columns));
     for (size_t i = 0; i < n && cache->narrow != NULL; i++)
         split_columns(cache->stride, seen.u + i * columns, tile);
+    for (size_t i = 0; i < n && cache->coarse != NULL; i++)
+        seen.scale[i] = mmcl__code_row(cache->stride, seen.u + i * columns, seen.code + i * cache->stride);
     if (cache->min_max)
         set_ranges(cache, &seen, block, tile);
     for (size_t from = 0, count; from < cache->keys; from += count) {

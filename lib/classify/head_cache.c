@@ -80,7 +80,7 @@ mmcl_status mmcl__caching_finish(mmcl__caching *caching, mmcl_classifier **out)
     mmcl_classifier *head;
     if (cache->text != NULL)
         MMCL__TRY(mmcl__cache_linear(cache, caching->weights));
-    MMCL__TRY(mmcl__cache_set_narrow(cache, adapt->options->narrow_keys != 0));
+    MMCL__TRY(mmcl__cache_set_narrow(cache, adapt->options->narrow_keys));
     MMCL__TRY(mmcl__classifier_create(&head, adapt->context, adapt->classes, adapt->inputs, caching->weights, NULL));
     head->unit_rows    = true;
     head->cache        = cache;

@@ -14,7 +14,7 @@ enum { OPTION_KEYS, OPTION_CHANNELS, OPTION_UNIT, OPTION_MIN_MAX, OPTION_PARTS, 
 enum { NUMBER_ALPHA, NUMBER_BETA, NUMBER_GAMMA, NUMBER_ETA, NUMBER_SCALE, N_NUMBERS };
 /* Bits of OPTION_PARTS. */
 enum { PART_MAP = 1, PART_WEIGHTS = 2, PART_NARROW = 4, PART_TEXT = 8, PART_BASE = 16, PART_WORDS = 32, PART_SHIFT = 64, PART_ADAPTER = 128,
-       ALL_PARTS = 255 };
+       PART_COARSE = 256, ALL_PARTS = 511 };
 
 /* ---------------------------------------------------------------------------------------------------------- writing --- */
 
@@ -28,7 +28,8 @@ static int64_t parts_of(const mmcl__cache *cache)
 {
     return (cache->map != NULL ? PART_MAP : 0) | (cache->weights != NULL ? PART_WEIGHTS : 0) | (cache->narrow != NULL ? PART_NARROW : 0) |
            (cache->text != NULL ? PART_TEXT : 0) | (cache->base != NULL ? PART_BASE : 0) | (cache->words != NULL ? PART_WORDS : 0) |
-           (cache->shift != NULL ? PART_SHIFT : 0) | (cache->adapter != NULL ? PART_ADAPTER : 0);
+           (cache->shift != NULL ? PART_SHIFT : 0) | (cache->adapter != NULL ? PART_ADAPTER : 0) |
+           (cache->coarse != NULL ? PART_COARSE : 0);
 }
 
 /* Keys a class. */
@@ -172,6 +173,11 @@ static mmcl_status take_arrays(mmcl_archive *archive, mmcl__cache *cache)
     return take(archive, PREFIX "adapter", MMCL_F64, width, width, cache->adapter);
 }
 
+static mmcl_key_type narrow_of(int64_t parts)
+{
+    return parts & PART_NARROW ? MMCL_KEYS_BF16 : parts & PART_COARSE ? MMCL_KEYS_INT8 : MMCL_KEYS_F32;
+}
+
 /* A cache for rows of `inputs` columns with the arrays of the file. */
 static mmcl_status take_cache(mmcl_archive *archive, const int64_t *options, const mmcl__cache_form *form, size_t classes, mmcl__cache **out)
 {
@@ -179,8 +185,8 @@ static mmcl_status take_cache(mmcl_archive *archive, const int64_t *options, con
     const size_t keys = (size_t) options[OPTION_KEYS];
     like.room         = keys;
     MMCL__TRY(expect_arrays(archive, &like, options[OPTION_PARTS] & PART_ADAPTER));
-    MMCL__TRY(mmcl__cache_make(&cache, archive->context, classes, form, options[OPTION_PARTS] & PART_NARROW,
-                               options[OPTION_PARTS] & PART_ADAPTER, keys));
+    MMCL__TRY(mmcl__cache_make(&cache, archive->context, classes, form, narrow_of(options[OPTION_PARTS]), options[OPTION_PARTS] & PART_ADAPTER,
+                               keys));
     mmcl_status status = take_arrays(archive, cache);
     if (status != MMCL_OK) {
         mmcl__cache_destroy(cache);

@@ -7,7 +7,7 @@
  *
  * `search` counts the rows that Tip-Adapter gets right at every beta and alpha, on synthetic features, and prints one JSON line with
  * the seconds and the chosen pair; --dump writes PREFIX_{x,y,keys,text}.npy for peer_cache.py to work on the same rows, and stops.
- * `row` prints the median and the least time of mmcl_classifier_scores for one row, with keys in float32 and in bfloat16, hot and after
+ * `row` prints the median and the least time of mmcl_classifier_scores for one row, with keys in float32, in bfloat16 and in 8 bits, hot and after
  * the caches of the processor have been filled with other things.
  */
 #include "classify/grid.h"
@@ -190,15 +190,15 @@ static int run_row(mmcl_context *context, const struct settings *settings)
     mmcl_adapt_data data = {.struct_size = sizeof data, .classes = classes,
                             .train = {{.data = shots, .rows = settings->keys, .cols = d}, labels},
                             .text = {{.data = words, .rows = classes, .cols = d}, labels}};
-    for (uint32_t narrow = 0; narrow < 2; narrow++) {
-        mmcl_adapt_options options = {.struct_size = sizeof options, .beta = 5.5, .alpha = 1.2, .narrow_keys = narrow};
+    for (mmcl_key_type type = MMCL_KEYS_F32; type <= MMCL_KEYS_INT8; type++) {
+        mmcl_adapt_options options = {.struct_size = sizeof options, .beta = 5.5, .alpha = 1.2, .narrow_keys = type};
         mmcl_classifier   *head    = NULL;
         check(context, mmcl_adapt_fit(&head, context, MMCL_METHOD_TIP, &data, &options, NULL));
         double hot[2], cold[2];
         time_row(context, head, shots, d, scores, NULL, 0, hot);
         time_row(context, head, shots, d, scores, flush, bytes, cold);
         printf("{\"keys\": \"%s\", \"hot_us\": %.1f, \"hot_least_us\": %.1f, \"cold_us\": %.1f, \"cold_least_us\": %.1f}\n",
-               narrow ? "bfloat16" : "float32", hot[0], hot[1], cold[0], cold[1]);
+               (const char *[]){"float32", "bfloat16", "int8"}[type], hot[0], hot[1], cold[0], cold[1]);
         mmcl_classifier_destroy(head);
     }
     return 0;

@@ -65,10 +65,10 @@ end:
 }
 
 /* A head with a cache that gets a class and shots later. */
-static mmcl_status grow(world *w, const char *unused)
+static mmcl_status grow(world *w, const char *int8)
 {
-    (void) unused;
-    mmcl_adapt_options  options = {.struct_size = sizeof options, .alpha = 1, .beta = 2, .gamma = 0.1, .eta = 0.1, .narrow_keys = 1};
+    mmcl_adapt_options  options = {.struct_size = sizeof options, .alpha = 1, .beta = 2, .gamma = 0.1, .eta = 0.1,
+                                   .narrow_keys = int8 != NULL ? MMCL_KEYS_INT8 : MMCL_KEYS_BF16};
     mmcl_adapt_data     data    = data_of(w, NULL);
     mmcl_matrix         prompts = fixture_rows(1);
     const mmcl_labelled shots   = fixture_labelled(1);
@@ -132,6 +132,7 @@ const scenario scenarios_adapt[] = {
     {"cca", adapt, "cca"},
     {"cca-ft", adapt, "cca-ft"},
     {"shots and classes added", grow, NULL},
+    {"shots and classes added, keys in 8 bits", grow, "int8"},
     {"few shots", fewshot, NULL},
     {"few shots, paper", fewshot, "paper"},
     {"probe-zs", adapt, "probe-zs"},

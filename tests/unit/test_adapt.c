@@ -388,7 +388,7 @@ START_TEST(wrong_options)
     REFUSED(clap, 2, "clap: 2");
     REFUSED(precision, 2, "precision: 2");
     REFUSED(check_norms, 2, "check_norms: 2");
-    REFUSED(narrow_keys, 2, "narrow_keys: 2");
+    REFUSED(narrow_keys, 3, "narrow_keys: 3");
 #undef REFUSED
 }
 END_TEST

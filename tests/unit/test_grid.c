@@ -41,17 +41,28 @@ START_TEST(dots_equal_reference)
         for (size_t n = 0; n < 7; n++) {
             float    row[544], keys[7 * 544], out[2][8];
             uint32_t narrow[7 * 272];
+            int16_t  code[544];
+            int8_t   coarse[7 * 544];
+            float    steps[7], scale = 0;
             for (size_t i = 0; i < width; i++)
                 row[i] = (float) (uniform() - 0.5);
             for (size_t i = 0; i < n * width; i++)
                 keys[i] = (float) (uniform() - 0.5);
             for (size_t i = 0; i < n * width / 2; i++)
                 narrow[i] = mmcl__narrow_pair(keys[2 * i], keys[2 * i + 1]);
-            for (int form = 0; form < 2; form++) {
+            scale = mmcl__code_row(width, row, code);
+            for (size_t j = 0; j < n; j++)
+                steps[j] = mmcl__code_key(width, keys + j * width, coarse + j * width);
+            for (int form = 0; form < 3; form++) {
                 out[0][n] = out[1][n] = 7;
                 if (form == 0) {
                     fast->dots(width, n, row, keys, out[0]);
                     slow->dots(width, n, row, keys, out[1]);
+                } else if (form == 2) {
+                    fast->dots_coarse(width, n, code, scale, coarse, steps, out[0]);
+                    slow->dots_coarse(width, n, code, scale, coarse, steps, out[1]);
+                    for (size_t j = 0; j < n; j++)
+                        ck_assert_float_eq(out[0][j], out[1][j]);
                 } else {
                     fast->dots_narrow(width, n, row, narrow, out[0]);
                     slow->dots_narrow(width, n, row, narrow, out[1]);
@@ -74,6 +85,38 @@ START_TEST(pairs_keep_both_columns)
         ck_assert_float_eq(mmcl__bf16_to_f32((uint16_t) (pair & 0xffff)), mmcl__bf16_to_f32(mmcl__f32_to_bf16(even)));
         ck_assert_float_le(fabsf(got - odd), 0x1p-8f * fabsf(odd) + 1.2e-38f);
     }
+}
+END_TEST
+
+/* Codes are the nearest there are; what is all zeros, too small or too large for codes is 0; the largest sums stay below 2^31. */
+START_TEST(codes_come_near)
+{
+    enum { most = 16384 };
+    static float   row[most], key[most];
+    static int16_t row_code[most];
+    static int8_t  key_code[most];
+    for (size_t width = 32; width <= most; width *= 2)
+        for (int kind = 0; kind < 5; kind++) {
+            for (size_t i = 0; i < width; i++) {
+                row[i] = (float) (kind == 0 ? uniform() - 0.5 : kind == 1 ? 0 : kind == 2 ? 1e-42 : kind == 3 ? 1 : 3e38);
+                key[i] = kind == 0 ? (float) (uniform() - 0.5) : row[i];
+            }
+            float   scale = mmcl__code_row(width, row, row_code), step = mmcl__code_key(width, key, key_code), out;
+            int64_t sum = 0;
+            for (size_t i = 0; i < width; i++) {
+                ck_assert_int_le(abs(key_code[i]), 127);
+                if (kind == 0 || kind == 3) {
+                    ck_assert_float_le(fabsf((float) row_code[i] * scale - row[i]), 0.50001f * scale + 1e-6f * fabsf(row[i]));
+                    ck_assert_float_le(fabsf((float) key_code[i] * step - key[i]), 0.50001f * step + 1e-6f * fabsf(key[i]));
+                }
+                sum += 127 * abs(row_code[i]);
+            }
+            ck_assert(sum < INT32_MAX && (kind != 3 || width < 512 || sum > INT32_MAX - INT32_MAX / 100));
+            ck_assert((kind == 1 || kind == 2) == (scale == 0 && step == 0) || kind == 4);
+            mmcl__cache_kernel()->dots_coarse(width, 1, row_code, scale, key_code, &step, &out);
+            ck_assert_float_eq_tol(out, kind == 3 ? (float) width : out, 5e-3f * (float) width);
+            ck_assert(isfinite(out) || kind == 4);
+        }
 }
 END_TEST
 
@@ -277,6 +320,7 @@ int main(void)
     TCase *kernels = tcase_create("kernels"), *grids = tcase_create("grids");
     tcase_add_test(kernels, dots_equal_reference);
     tcase_add_test(kernels, pairs_keep_both_columns);
+    tcase_add_test(kernels, codes_come_near);
     tcase_add_test(kernels, decay_equals_reference);
     tcase_add_test(kernels, sums_and_bounds_equal_reference);
     tcase_add_loop_test(grids, counts_equal_the_twin, 0, 400);

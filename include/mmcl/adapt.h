@@ -91,7 +91,7 @@ typedef struct mmcl_adapt_options {
     double   weight_decay;   /* 0: the method's */
     double   logit_scale;    /* that cosines to the text are multiplied with; 0: 100 */
     double   c;              /* of the probes; of kernel-ridge, whose ridge is 1 / c (default 10) */
-    double   alpha;          /* share of the cache; of CLAP's penalty (0: 100) */
+    double   alpha;          /* share of the cache; of CLAP's penalty (0: 100); of the class means in kernel-ridge (0: 0.3) */
     double   beta;           /* sharpness of the cache's affinity, of kernel-ridge's kernel (default 2) */
     double   gamma;          /* CCA: visual attention; APE: sharpness of the cache's values */
     double   eta;            /* CCA: textual attention */

@@ -1,7 +1,8 @@
 /*
- * Kernel ridge regression of one-hot labels on cosines: values (G + I / c)^-1 Y at the shots, G_ij = exp(-beta (1 - u_i . u_j)); the
+ * Kernel ridge regression of one-hot labels on cosines: values (G + I / c)^-1 Y + alpha M at the shots, G_ij = exp(-beta (1 - u_i . u_j)); the
  * score of class k is sum_j exp(-beta (1 - u . u_j)) values_jk. Sharpness 0 in the limit gives ridge regression on the rows, a
- * large one the nearest shot.
+ * large one the nearest shot. M leads towards the nearest class mean in the space of the kernel: its column k holds 1 / (n_k m_k) for the n_k shots
+ * of class k, m_k the length of their mean there.
  */
 #include "classify/adapt.h"
 #include "classify/kernel.h"
@@ -12,6 +13,7 @@
 
 #define DEFAULT_BETA 2
 #define DEFAULT_C 10
+#define DEFAULT_ALPHA 0.3
 
 /* The defaults first: the others have to beat them. */
 static const double betas[] = {DEFAULT_BETA, 1, 4}, ridges[] = {DEFAULT_C, 3, 30, 100};
@@ -27,14 +29,15 @@ struct ridge {
     double      *weights;     /* [classes, n] of the best fit */
     double      *scores;      /* [m, classes] */
     double      *right;       /* [m] 1 where the defaults are right, otherwise 0 */
+    double      *means;       /* [classes] 1 / (n_k m_k) at the sharpness in hand */
 };
 
 /* One block for all. */
 static size_t carve(struct ridge *r, double *block)
 {
     const size_t n = r->n, m = r->m, k = r->classes;
-    double     **parts[] = {&r->cosines, &r->gram, &r->val_cosines, &r->kernel, &r->values, &r->weights, &r->scores, &r->right};
-    const size_t sizes[] = {n * n, n * n, m * n, m * n, n * k, n * k, m * k, m};
+    double     **parts[] = {&r->cosines, &r->gram, &r->val_cosines, &r->kernel, &r->values, &r->weights, &r->scores, &r->right, &r->means};
+    const size_t sizes[] = {n * n, n * n, m * n, m * n, n * k, n * k, m * k, m, k};
     size_t       at      = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         if (block != NULL)
@@ -62,20 +65,38 @@ static mmcl_status take_cosines(struct ridge *r)
     return MMCL_OK;
 }
 
+/* r->means, from the gram: n_k m_k is the root of the sum over the pairs of class k. */
+static void lengths_of_means(struct ridge *r)
+{
+    const int32_t *labels = r->adapt->train.labels;
+    memset(r->means, 0, r->classes * sizeof *r->means);
+    for (size_t i = 0; i < r->n; i++)
+        for (size_t j = 0; j < r->n; j++)
+            r->means[labels[i]] += labels[i] == labels[j] ? r->gram[i * r->n + j] : 0;
+    for (size_t k = 0; k < r->classes; k++)
+        r->means[k] = 1 / sqrt(r->means[k]);
+}
+
 /* r->values for one pair; r->gram and r->val_cosines are left as they were but for the workspace. */
 static mmcl_status solve(struct ridge *r, double beta, double c)
 {
     const size_t n = r->n;
     for (size_t i = 0; i < n * n; i++)
         r->gram[i] = exp(beta * (r->cosines[i] - 1));
+    lengths_of_means(r);
     memset(r->values, 0, n * r->classes * sizeof *r->values);
     for (size_t i = 0; i < n; i++) {
         r->gram[i * n + i] += 1 / c;
         r->values[i * r->classes + (size_t) r->adapt->train.labels[i]] = 1;
     }
     mmcl_status status = mmcl__solve_spd(r->adapt->context, n, r->classes, r->gram, r->values);
-    return status == MMCL_OK ? MMCL_OK
-                             : mmcl__fail(r->adapt->context, status, "c: %g leaves the shots' kernel singular; a smaller one helps", c);
+    if (status != MMCL_OK)
+        return mmcl__fail(r->adapt->context, status, "c: %g leaves the shots' kernel singular; a smaller one helps", c);
+    for (size_t i = 0; i < n; i++) {
+        size_t class = (size_t) r->adapt->train.labels[i];
+        r->values[i * r->classes + class] += r->adapt->info->alpha * r->means[class];
+    }
+    return MMCL_OK;
 }
 
 static bool is_right(const struct ridge *r, size_t row)
@@ -123,6 +144,7 @@ static mmcl_status search(struct ridge *r)
     const size_t  n_betas = options->beta > 0 || r->m == 0 ? 1 : sizeof betas / sizeof *betas;
     const size_t  n_ridges = options->c > 0 || r->m == 0 ? 1 : sizeof ridges / sizeof *ridges;
     double        best     = 0;
+    r->adapt->info->alpha  = options->alpha > 0 ? options->alpha : DEFAULT_ALPHA;
     for (size_t b = 0; b < n_betas; b++) {
         for (size_t i = 0; i < r->m * r->n; i++)
             r->kernel[i] = exp(beta[b] * (r->val_cosines[i] - 1));

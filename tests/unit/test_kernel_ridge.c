@@ -43,8 +43,9 @@ static double kernel_of(double beta, const double *a, const double *b, size_t wi
 }
 
 /* Largest difference of scores [M, K] to the twin's. */
-static double distance(const mmcl_transform *transform, size_t width, double beta, double c, const float *scores)
+static double distance(const mmcl_transform *transform, size_t width, double beta, double c, double alpha, const float *scores)
 {
+    double        lengths[K] = {0}; /* of the sums of a class's shots in the space of the kernel, squared */
     static double gram[N][N], values[N][K], shots[N * D], val[M * D];
     double        most = 0;
     see(transform, train_x, N, width, shots);
@@ -55,7 +56,13 @@ static double distance(const mmcl_transform *transform, size_t width, double bet
         for (size_t k = 0; k < K; k++)
             values[i][k] = (size_t) train_y[i] == k;
     }
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = 0; j < N; j++)
+            if (train_y[i] == train_y[j])
+                lengths[train_y[i]] += gram[i][j] - (i == j ? 1 / c : 0);
     eliminate(gram, values);
+    for (size_t i = 0; i < N; i++)
+        values[i][train_y[i]] += alpha / sqrt(lengths[train_y[i]]);
     for (size_t i = 0; i < M; i++)
         for (size_t k = 0; k < K; k++) {
             double score = 0;
@@ -69,11 +76,11 @@ static double distance(const mmcl_transform *transform, size_t width, double bet
 START_TEST(scores_are_those_of_the_formula)
 {
     const char *const specs[] = {NULL, "whiten:5", "ica:4"};
-    const double      pairs[][2] = {{0, 0}, {0.5, 3}, {7, 100}}; /* beta and c; 0: the defaults, 2 and 10 */
+    const double      triples[][3] = {{0, 0, 0}, {0.5, 3, 2}, {7, 100, 1e-6}}; /* beta, c and alpha; 0: the defaults, 2, 10 and 0.3 */
     float             scores[M * K];
     for (size_t s = 0; s < sizeof specs / sizeof *specs; s++)
-        for (size_t p = 0; p < sizeof pairs / sizeof *pairs; p++) {
-            const mmcl_adapt_options options = {.struct_size = sizeof options, .beta = pairs[p][0], .c = pairs[p][1]};
+        for (size_t p = 0; p < sizeof triples / sizeof *triples; p++) {
+            const mmcl_adapt_options options = {.struct_size = sizeof options, .beta = triples[p][0], .c = triples[p][1], .alpha = triples[p][2]};
             size_t                   width   = D;
             mmcl_adapt_info          info    = {.struct_size = sizeof info};
             mmcl_transform          *transform = specs[s] != NULL ? transform_of(specs[s]) : NULL;
@@ -84,10 +91,11 @@ START_TEST(scores_are_those_of_the_formula)
                 OK(mmcl_transform_shape(transform, NULL, &width));
             mmcl_classifier *head = fit_head(MMCL_METHOD_KERNEL_RIDGE, &data, &options, &info);
             OK(mmcl_classifier_scores(head, &val, scores, 0));
-            ck_assert_double_eq(info.beta, pairs[p][0] > 0 ? pairs[p][0] : 2);
-            ck_assert_double_eq(info.c, pairs[p][1] > 0 ? pairs[p][1] : 10);
+            ck_assert_double_eq(info.beta, triples[p][0] > 0 ? triples[p][0] : 2);
+            ck_assert_double_eq(info.c, triples[p][1] > 0 ? triples[p][1] : 10);
+            ck_assert_double_eq(info.alpha, triples[p][2] > 0 ? triples[p][2] : 0.3);
             ck_assert_uint_eq(info.flags & MMCL_ADAPT_PARAMETERS_ON_VAL, 0);
-            ck_assert_double_lt(distance(transform, width, info.beta, info.c, scores), 2e-5);
+            ck_assert_double_lt(distance(transform, width, info.beta, info.c, info.alpha, scores), 2e-5);
             mmcl_classifier_destroy(head);
             mmcl_transform_destroy(transform);
         }

@@ -42,7 +42,8 @@ typedef struct mmcl_stability_info {
 /*
  * Runs the analysis on `parts` [n_parts], taken as if they were stacked. Not converging is a result: see `converged`.
  * Thread class: exclusive. Allocates: as a fit of the step (mmcl_transform_estimate), 8 (runs components)^2 bytes for the
- * similarities, 8 runs components inputs bytes for the maps; with a bootstrap 8 bytes a row.
+ * similarities, 8 runs components inputs bytes for the maps; with a bootstrap 8 bytes a row. Without one, each of the library's own
+ * threads takes a run, with working memory of its own (about 8 (12 + 2 lbfgs_memory) components^2 bytes, and sums over the rows).
  * Errors: as mmcl_transform_fit; MMCL_E_INVAL also for a step that is no ICA, one run, or too many components in all.
  */
 MMCL_API MMCL_CHECK mmcl_status mmcl_stability_create(mmcl_stability **out, mmcl_context *context, const mmcl_matrix *parts,

@@ -22,15 +22,139 @@ static mmcl_status moments_of(mmcl_stability *s, const mmcl__rows *rows, mmcl_mo
 }
 
 /* Solves run `run` on whitened rows; its maps on the input go to their place. `w` [k, k]. */
-static mmcl_status solve(mmcl_stability *s, size_t run, const mmcl_transform *whitening, mmcl__ica_rows *rows, double *w)
+static mmcl_status solve(const mmcl_stability *s, size_t run, const mmcl_transform *whitening, mmcl__ica_rows *rows, double *w, uint64_t *converged)
 {
     mmcl__ica_problem problem = {.options = &s->step, .w = w};
     size_t            k = s->k, cols = s->cols;
     mmcl__draw_normal((uint32_t) (s->options.seed + run), k * k, w);
     MMCL__TRY(mmcl__ica_solve(&problem, rows));
-    s->info.converged += problem.stop == MMCL_STOP_TOLERANCE || problem.stop == MMCL_STOP_CLOSED_FORM;
+    *converged += problem.stop == MMCL_STOP_TOLERANCE || problem.stop == MMCL_STOP_CLOSED_FORM;
     mmcl__gemm_f64(false, false, k, cols, k, 1, w, k, whitening->steps[0].matrix, cols, 0, s->maps + run * k * cols, cols);
     return MMCL_OK;
+}
+
+/* Runs first ... last - 1 on the same rows, one after the other, each on all threads. */
+static mmcl_status solve_in_turn(mmcl_stability *s, const mmcl_transform *whitening, mmcl__ica_rows *rows, size_t first, size_t last,
+                                 mmcl__operation *operation)
+{
+    double     *w      = mmcl__alloc(s->context, s->k * s->k, sizeof *w);
+    mmcl_status status = w == NULL ? MMCL_E_NOMEM : MMCL_OK;
+    for (size_t run = first; run < last && status == MMCL_OK; run++) {
+        status = solve(s, run, whitening, rows, w, &s->info.converged);
+        if (status == MMCL_OK)
+            status = mmcl__tick(operation, run + 1, NAN);
+    }
+    mmcl__free(s->context, w, s->k * s->k, sizeof *w);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------------------- runs side by side --- */
+
+/* All runs, each on one thread: nothing that they do waits for another. */
+struct runs {
+    mmcl_stability       *s;
+    const mmcl_transform *whitening;
+    mmcl__operation      *operation;
+    struct runner        *runner; /* [workers] */
+    atomic_size_t         done;
+    atomic_int            stop;   /* one failed, or the host wants to stop */
+};
+
+struct runner {
+    struct runs   *runs;
+    bool           first;  /* worker 0, on the thread that the host called on: there it hears how far the runs are */
+    mmcl__annex    annex;
+    mmcl__ica_rows rows;
+    double        *w;
+    uint64_t       converged;
+    mmcl_status    status;
+};
+
+/* What a runner's solver reports to: whether it is to stop. */
+static int32_t listen(void *user, const mmcl_progress *event)
+{
+    struct runner *runner = user;
+    struct runs   *runs   = runner->runs;
+    if (event->finished)
+        return 0;
+    if (runner->first && runner->status == MMCL_OK)
+        runner->status = mmcl__tick(runs->operation, atomic_load(&runs->done), NAN);
+    if (runner->status != MMCL_OK)
+        atomic_store(&runs->stop, 1);
+    return atomic_load(&runs->stop) || atomic_load(&runs->s->context->cancelled);
+}
+
+static void run_alone(void *argument, size_t run, uint32_t worker)
+{
+    struct runs   *runs   = argument;
+    struct runner *runner = &runs->runner[worker];
+    if (atomic_load(&runs->stop))
+        return;
+    mmcl_status status = solve(runs->s, run, runs->whitening, &runner->rows, runner->w, &runner->converged);
+    atomic_fetch_add(&runs->done, 1);
+    if (status == MMCL_OK || atomic_load(&runs->stop)) /* whose stop may be the reason for the failure */
+        return;
+    runner->status = status;
+    atomic_store(&runs->stop, 1);
+}
+
+static mmcl_status open_runner(struct runner *runner, struct runs *runs, const mmcl__ica_rows *rows, bool first)
+{
+    const size_t   k = runs->s->k;
+    const uint64_t room = mmcl__ica_annex_bytes(rows, &runs->s->step) + MMCL__ANNEX_BYTES(k * k * sizeof *runner->w);
+    mmcl_context  *context = &runner->annex.context;
+    runner->runs  = runs;
+    runner->first = first;
+    MMCL__TRY(mmcl__annex_open(&runner->annex, runs->s->context, room));
+    context->progress      = listen;
+    context->progress_user = runner;
+    MMCL__TRY(mmcl__ica_rows_share(&runner->rows, rows, context));
+    runner->w = mmcl__alloc(context, k * k, sizeof *runner->w);
+    return runner->w != NULL ? MMCL_OK : MMCL_E_NOMEM;
+}
+
+static void close_runner(struct runner *runner)
+{
+    mmcl_stability *s = runner->runs->s;
+    s->info.passes += runner->rows.passes;
+    s->info.converged += runner->converged;
+    mmcl__free(&runner->annex.context, runner->w, s->k * s->k, sizeof *runner->w);
+    if (runner->rows.shares)
+        mmcl__ica_rows_close(&runner->rows);
+    mmcl__annex_close(&runner->annex);
+}
+
+/* The first failure by number of runner. What it was, the runner's own context says; a callback's cancellation has been told already. */
+static mmcl_status outcome(const struct runs *runs, uint32_t workers)
+{
+    for (uint32_t i = 0; i < workers; i++) {
+        const struct runner *runner = &runs->runner[i];
+        if (runner->status == MMCL_E_CANCELLED) {
+            MMCL__TRY(mmcl__check_cancel(runs->s->context));
+            return runner->status;
+        }
+        if (runner->status != MMCL_OK)
+            return mmcl__fail(runs->s->context, runner->status, "%s", runner->annex.context.message);
+    }
+    return MMCL_OK;
+}
+
+static mmcl_status solve_side_by_side(mmcl_stability *s, const mmcl_transform *whitening, const mmcl__ica_rows *rows, mmcl__operation *operation)
+{
+    uint32_t    workers = (uint32_t) MMCL__MIN(mmcl__width(s->context), s->runs), opened = 0;
+    struct runs runs    = {.s = s, .whitening = whitening, .operation = operation};
+    runs.runner         = mmcl__calloc(s->context, workers, sizeof *runs.runner);
+    mmcl_status status  = runs.runner != NULL ? MMCL_OK : MMCL_E_NOMEM;
+    for (; opened < workers && status == MMCL_OK; opened++)
+        status = open_runner(&runs.runner[opened], &runs, rows, opened == 0);
+    if (status == MMCL_OK)
+        status = mmcl__parallel(s->context, s->runs, run_alone, &runs);
+    if (status == MMCL_OK)
+        status = outcome(&runs, workers);
+    for (uint32_t i = 0; i < opened; i++)
+        close_runner(&runs.runner[i]);
+    mmcl__free(s->context, runs.runner, workers, sizeof *runs.runner);
+    return status == MMCL_OK ? mmcl__tick(operation, s->runs, NAN) : status;
 }
 
 /* Runs first ... last - 1 on the same rows. */
@@ -38,19 +162,12 @@ static mmcl_status solve_runs(mmcl_stability *s, const mmcl__rows *data, const m
                               mmcl__operation *operation)
 {
     const mmcl__source source = {.rows = data, .cols = data->cols};
-    size_t             k      = s->k;
     mmcl__ica_rows     rows;
     MMCL__TRY(mmcl__ica_rows_open(&rows, s->context, &source, &whitening->stages[0], s->step.precision, s->options.cache_bytes,
                                   s->step.algorithm == MMCL_ICA_PICARD_FREE));
-    double     *w      = mmcl__alloc(s->context, k * k, sizeof *w);
-    mmcl_status status = w == NULL ? MMCL_E_NOMEM : MMCL_OK;
-    for (size_t run = first; run < last && status == MMCL_OK; run++) {
-        status = solve(s, run, whitening, &rows, w);
-        if (status == MMCL_OK)
-            status = mmcl__tick(operation, run + 1, NAN);
-    }
+    bool        several = last - first > 1 && mmcl__width(s->context) > 1 && mmcl__works_itself(s->context);
+    mmcl_status status  = several ? solve_side_by_side(s, whitening, &rows, operation) : solve_in_turn(s, whitening, &rows, first, last, operation);
     s->info.passes += rows.passes;
-    mmcl__free(s->context, w, k * k, sizeof *w);
     mmcl__ica_rows_close(&rows);
     return status;
 }

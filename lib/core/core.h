@@ -72,6 +72,27 @@ void *mmcl__calloc(mmcl_context *context, size_t count, size_t size);
 /* Takes back what mmcl__alloc(context, count, size) gave; NULL is fine. */
 void mmcl__free(mmcl_context *context, void *block, size_t count, size_t size);
 
+/*
+ * A context for work that allocates, to be used by one task at a time: of one thread, its memory a piece of the parent's that is taken, and
+ * given back, by the caller. It has no message but its own, no log and no hooks; its progress is for whoever opens it to set.
+ */
+typedef struct mmcl__annex {
+    mmcl_context  context;
+    mmcl_context *parent;
+    char         *room;
+    size_t        size, used, count;
+    struct {
+        size_t begin;
+        bool   held;
+    } blocks[16]; /* in the order of their places; what has been given back goes when nothing is held behind it */
+} mmcl__annex;
+
+/* What a block of `bytes` takes of the room, at most. */
+#define MMCL__ANNEX_BYTES(bytes) (((uint64_t) (bytes) + MMCL__ALIGN - 1) / MMCL__ALIGN * MMCL__ALIGN)
+
+mmcl_status mmcl__annex_open(mmcl__annex *annex, mmcl_context *parent, size_t bytes);
+void        mmcl__annex_close(mmcl__annex *annex);
+
 /* Duplicates `text`; released with mmcl__free(context, copy, strlen(copy) + 1, 1). */
 char *mmcl__strdup(mmcl_context *context, const char *text);
 
@@ -150,6 +171,9 @@ typedef void (*mmcl__task)(void *argument, size_t i, uint32_t worker);
 mmcl_status mmcl__parallel(const mmcl_context *context, size_t n, mmcl__task task, void *argument);
 
 uint32_t mmcl__width(const mmcl_context *context);
+
+/* True when the calling thread is worker 0 of every mmcl__parallel: with threads of the library's own. */
+bool mmcl__works_itself(const mmcl_context *context);
 
 mmcl_status mmcl__pool_create(mmcl__pool **out, mmcl_context *context, uint32_t threads);
 void        mmcl__pool_destroy(mmcl__pool *pool, mmcl_context *context);

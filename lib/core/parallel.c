@@ -208,6 +208,11 @@ uint32_t mmcl__width(const mmcl_context *context)
     return context->pool != NULL ? mmcl__pool_threads(context->pool) : 1;
 }
 
+bool mmcl__works_itself(const mmcl_context *context)
+{
+    return context->executor.run == NULL;
+}
+
 mmcl_status mmcl__parallel(const mmcl_context *context, size_t n, mmcl__task task, void *argument)
 {
     struct claim claim = {.task = task, .argument = argument, .n = n};

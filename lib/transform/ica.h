@@ -29,12 +29,19 @@ typedef struct mmcl__ica_rows {
     size_t              sums_share;
     uint64_t            passes;
     bool                curvature;  /* passes may ask for it */
+    bool                shares;     /* the cache is another's */
 } mmcl__ica_rows;
 
 /* Fills the cache, of at most `cache_bytes`. `curvature`: the free Picard's statistics will be asked for. */
 mmcl_status mmcl__ica_rows_open(mmcl__ica_rows *rows, mmcl_context *context, const mmcl__source *source, const mmcl__stage *whitening,
                                 mmcl_precision precision, uint64_t cache_bytes, bool curvature);
 void        mmcl__ica_rows_close(mmcl__ica_rows *rows);
+
+/* The same rows for another task, with what passes write to of its own: from `context`, whose threads they use. */
+mmcl_status mmcl__ica_rows_share(mmcl__ica_rows *view, const mmcl__ica_rows *rows, mmcl_context *context);
+
+/* Bytes of an annex that has room for one thread's share of the rows and for a solver. */
+uint64_t mmcl__ica_annex_bytes(const mmcl__ica_rows *rows, const mmcl_step_options *options);
 
 /* Peak bytes of open. */
 uint64_t mmcl__ica_rows_bytes(size_t n, size_t k, size_t cols, size_t width, mmcl_precision precision, uint64_t cache_bytes,

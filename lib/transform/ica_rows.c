@@ -88,15 +88,11 @@ static size_t rows_in_cache(size_t n, size_t k, mmcl_precision precision, uint64
     return fit >= n ? n : (size_t) (fit / TILE * TILE);
 }
 
-/* Everything but the cache's content. */
-static mmcl_status allocate(mmcl__ica_rows *rows, size_t source_scratch, size_t cols)
+/* What passes write to. */
+static mmcl_status allocate(mmcl__ica_rows *rows)
 {
     mmcl_context *context = rows->context;
     size_t        size    = real_size(rows->precision);
-    rows->lanes           = lanes_for(rows->n, rows->k, rows->curvature);
-    rows->share           = share_of(rows->k, cols, source_scratch, rows->curvature);
-    rows->sums_share      = sums_share_of(rows->k, rows->curvature);
-    rows->cache           = mmcl__alloc(context, rows->cached * MMCL__ICA_IN_PIECES(rows->k), size);
     rows->trouble         = mmcl__calloc(context, rows->lanes.count, sizeof *rows->trouble);
     rows->scratch         = mmcl__alloc(context, mmcl__width(context) * rows->share, size);
     rows->sums            = mmcl__alloc(context, rows->lanes.count * rows->sums_share, sizeof *rows->sums);
@@ -113,8 +109,12 @@ mmcl_status mmcl__ica_rows_open(mmcl__ica_rows *rows, mmcl_context *context, con
 {
     *rows        = (mmcl__ica_rows){.context = context, .source = source, .whitening = whitening, .n = source->rows->rows,
                                     .k = whitening->outputs, .precision = precision, .curvature = curvature};
-    rows->cached = rows_in_cache(rows->n, rows->k, precision, cache_bytes);
-    MMCL__TRY(allocate(rows, mmcl__source_scratch(source, TILE), source->cols));
+    rows->cached     = rows_in_cache(rows->n, rows->k, precision, cache_bytes);
+    rows->lanes      = lanes_for(rows->n, rows->k, curvature);
+    rows->share      = share_of(rows->k, source->cols, mmcl__source_scratch(source, TILE), curvature);
+    rows->sums_share = sums_share_of(rows->k, curvature);
+    rows->cache      = mmcl__alloc(context, rows->cached * MMCL__ICA_IN_PIECES(rows->k), real_size(precision));
+    MMCL__TRY(allocate(rows));
     mmcl_status status = mmcl__pass(context, &rows->lanes, ROUND_TILES,
                                     precision == MMCL_PRECISION_F64 ? fill_cache_f64 : fill_cache_f32, rows, rows->trouble);
     if (status != MMCL_OK)
@@ -126,12 +126,32 @@ void mmcl__ica_rows_close(mmcl__ica_rows *rows)
 {
     mmcl_context *context = rows->context;
     size_t        size    = real_size(rows->precision);
-    mmcl__free(context, rows->cache, rows->cached * MMCL__ICA_IN_PIECES(rows->k), size);
+    if (!rows->shares)
+        mmcl__free(context, rows->cache, rows->cached * MMCL__ICA_IN_PIECES(rows->k), size);
     mmcl__free(context, rows->trouble, rows->lanes.count, sizeof *rows->trouble);
     mmcl__free(context, rows->scratch, mmcl__width(context) * rows->share, size);
     mmcl__free(context, rows->sums, rows->lanes.count * rows->sums_share, sizeof *rows->sums);
     mmcl__free(context, rows->w, w_cells(rows->k), size);
     rows->cache = rows->trouble = rows->scratch = rows->sums = rows->w = NULL;
+}
+
+mmcl_status mmcl__ica_rows_share(mmcl__ica_rows *view, const mmcl__ica_rows *rows, mmcl_context *context)
+{
+    *view         = *rows;
+    view->context = context;
+    view->shares  = true;
+    view->passes  = 0;
+    return allocate(view);
+}
+
+uint64_t mmcl__ica_annex_bytes(const mmcl__ica_rows *rows, const mmcl_step_options *options)
+{
+    uint64_t size = real_size(rows->precision), k = rows->k, cells = k * k;
+    uint64_t passes = MMCL__ANNEX_BYTES(rows->lanes.count * sizeof *rows->trouble) + MMCL__ANNEX_BYTES(rows->share * size) +
+                      MMCL__ANNEX_BYTES(rows->lanes.count * rows->sums_share * sizeof(double)) + MMCL__ANNEX_BYTES(w_cells(rows->k) * size);
+    /* Picard's matrices, or FastICA's fewer; beside them a decorrelation with its eigenvalue solver, more than the solve of a step; the tails of blocks. */
+    uint64_t solver = sizeof(double) * ((8 + 2 * options->lbfgs_memory) * cells + 4 * k + options->lbfgs_memory + 4 * cells + 16 * k) + 16 * MMCL__ALIGN;
+    return passes + solver;
 }
 
 uint64_t mmcl__ica_rows_bytes(size_t n, size_t k, size_t cols, size_t width, mmcl_precision precision, uint64_t cache_bytes,

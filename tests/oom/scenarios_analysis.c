@@ -24,6 +24,32 @@ end:
     return status;
 }
 
+/* Threads of a context of its own take a run each, from memory that the calling thread took for them. */
+static mmcl_status side_by_side(world *w, const char *unused)
+{
+    (void) unused;
+    const mmcl_context_options   two    = {.struct_size = sizeof two, .allocator = w->allocator, .threads = 2};
+    const mmcl_matrix            rows   = fixture_rows(0);
+    const mmcl_step_options      step   = {.struct_size = sizeof step, .kind = MMCL_STEP_ICA, .components = 3, .max_iterations = 5,
+                                           .algorithm = MMCL_ICA_PICARD};
+    const mmcl_stability_options options = {.struct_size = sizeof options, .step = &step, .runs = 3};
+    mmcl_context                *own = NULL, *outer = w->context;
+    mmcl_stability              *stability = NULL;
+    double                       index[3];
+    mmcl_status                  status;
+    w->context = NULL; /* the message of a context that was not born cannot be read */
+    MAKE(w, own, CALL(mmcl_context_create)(&own, &two));
+    w->context = own;
+    TRY(w, CALL(mmcl_stability_create)(&stability, own, &rows, 1, &options));
+    TRY(w, CALL(mmcl_stability_field)(stability, MMCL_STABILITY_INDEX, index, 3, NULL));
+    harness_note(w, index, sizeof index);
+end:
+    CALL(mmcl_stability_destroy)(stability);
+    CALL(mmcl_context_destroy)(w->context == own ? own : NULL);
+    w->context = outer;
+    return status;
+}
+
 static mmcl_status axes(world *w, const char *argument)
 {
     const mmcl_matrix       parts[] = {fixture_rows(0), fixture_read(w, 1)};
@@ -91,6 +117,7 @@ const scenario scenarios_analysis[] = {
     {"parallel analysis", parallel, NULL},
     {"retrieval across modalities", retrieval, NULL},
     {"stability over starts", stability, "starts"},
+    {"stability over starts, side by side", side_by_side, NULL},
     {"stability over resampled rows", stability, "bootstrap"},
     {0},
 };

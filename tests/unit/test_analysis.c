@@ -144,7 +144,7 @@ START_TEST(sources_are_stable_and_noise_is_not)
 }
 END_TEST
 
-/* Without resampling, starts alone: the same again from the same seed, and for another number of threads. */
+/* Without resampling, starts alone: the same again from the same seed, and for another number of threads, which then take a start each. */
 START_TEST(same_seed_same_bits)
 {
     mmcl_matrix   matrix = mixed_rows();
@@ -153,7 +153,7 @@ START_TEST(same_seed_same_bits)
     OK(mmcl_context_create(&threaded, &(mmcl_context_options){.struct_size = sizeof(mmcl_context_options), .threads = 3}));
     for (int i = 0; i < 2; i++) {
         context = i == 0 ? first : threaded;
-        mmcl_stability *stability = analyse(&matrix, MMCL_ICA_FASTICA, 0, index[i], size[i]);
+        mmcl_stability *stability = analyse(&matrix, (mmcl_ica_algorithm) _i, 0, index[i], size[i]);
         size_t          needed;
         OK(mmcl_stability_field(stability, MMCL_STABILITY_CLUSTER, NULL, 0, &needed));
         ck_assert_uint_eq(needed, 8 * D);
@@ -167,6 +167,46 @@ START_TEST(same_seed_same_bits)
     mmcl_context_destroy(threaded);
     ck_assert(memcmp(index[0], index[1], sizeof *index) == 0 && memcmp(cluster[0], cluster[1], sizeof *cluster) == 0);
     ck_assert(memcmp(maps[0], maps[1], sizeof *maps) == 0);
+}
+END_TEST
+
+/* Stops at the third event of the runs: by the flag, or by a verdict. */
+struct watcher {
+    mmcl_context *context;
+    bool          flag;
+    size_t        events, finals;
+    mmcl_status   outcome;
+};
+
+static int32_t watch(void *user, const mmcl_progress *progress)
+{
+    struct watcher *watcher = user;
+    if (strcmp(progress->operation, "stability") != 0) /* the whitening before them */
+        return 0;
+    watcher->finals += progress->finished;
+    watcher->outcome = progress->status;
+    if (progress->finished || ++watcher->events < 3)
+        return 0;
+    if (watcher->flag)
+        mmcl_context_cancel(watcher->context);
+    return !watcher->flag;
+}
+
+START_TEST(side_by_side_stops_when_told)
+{
+    mmcl_matrix                  matrix  = mixed_rows();
+    const mmcl_step_options      step    = {.struct_size = sizeof step, .kind = MMCL_STEP_ICA, .algorithm = MMCL_ICA_PICARD, .tolerance = 1e-9};
+    const mmcl_stability_options options = {.struct_size = sizeof options, .step = &step, .runs = 8};
+    mmcl_stability              *stability;
+    mmcl_context                *threaded;
+    OK(mmcl_context_create(&threaded, &(mmcl_context_options){.struct_size = sizeof(mmcl_context_options), .threads = 2}));
+    struct watcher watcher = {.context = threaded, .flag = _i == 0};
+    mmcl_context_set_progress(threaded, watch, &watcher);
+    ck_assert_int_eq(mmcl_stability_create(&stability, threaded, &matrix, 1, &options), MMCL_E_CANCELLED);
+    ck_assert_ptr_null(stability);
+    ck_assert_ptr_nonnull(strstr(mmcl_context_message(threaded), watcher.flag ? "mmcl_context_cancel" : "progress callback"));
+    ck_assert(watcher.events == 3 && watcher.finals == 1 && watcher.outcome == MMCL_E_CANCELLED);
+    mmcl_context_destroy(threaded);
 }
 END_TEST
 
@@ -371,7 +411,8 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, linkage_equals_its_definition);
     tcase_add_test(tests, sources_are_stable_and_noise_is_not);
-    tcase_add_test(tests, same_seed_same_bits);
+    tcase_add_loop_test(tests, same_seed_same_bits, 0, 4);
+    tcase_add_loop_test(tests, side_by_side_stops_when_told, 0, 2);
     tcase_add_test(tests, boxes_have_axes_and_spheres_have_none);
     tcase_add_test(tests, parallel_analysis_counts_what_stands_out);
     tcase_add_test(tests, retrieval_equals_its_definition);

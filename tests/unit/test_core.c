@@ -88,6 +88,34 @@ START_TEST(lanes_cover_everything)
 }
 END_TEST
 
+/* Blocks go back in any order; what is behind the last one that is held is free again. */
+START_TEST(annexes_reuse_their_room)
+{
+    mmcl_context    *context;
+    mmcl__annex      annex;
+    mmcl_memory_info memory = {.struct_size = sizeof memory};
+    ck_assert_int_eq(mmcl_context_create(&context, NULL), MMCL_OK);
+    ck_assert_int_eq(mmcl__annex_open(&annex, context, 4 * MMCL__ALIGN), MMCL_OK);
+    for (int round = 0; round < 3; round++) {
+        char *first = mmcl__alloc(&annex.context, 1, 1), *second = mmcl__alloc(&annex.context, MMCL__ALIGN + 1, 1);
+        char *third = mmcl__alloc(&annex.context, 5, 1);
+        ck_assert(first != NULL && second == first + MMCL__ALIGN && third == second + 2 * MMCL__ALIGN);
+        ck_assert_ptr_null(mmcl__alloc(&annex.context, 1, 1));
+        ck_assert_int_ne(annex.context.message[0], '\0');
+        mmcl__free(&annex.context, second, MMCL__ALIGN + 1, 1);
+        ck_assert_ptr_null(mmcl__alloc(&annex.context, 1, 1)); /* the third is held behind it */
+        mmcl__free(&annex.context, third, 5, 1);
+        ck_assert_ptr_eq(mmcl__alloc(&annex.context, 3 * MMCL__ALIGN, 1), second);
+        mmcl__free(&annex.context, first, 1, 1);
+        mmcl__free(&annex.context, second, 3 * MMCL__ALIGN, 1);
+    }
+    mmcl__annex_close(&annex);
+    ck_assert_int_eq(mmcl_context_memory(context, &memory), MMCL_OK);
+    ck_assert_uint_eq(memory.live_blocks, 1);
+    mmcl_context_destroy(context);
+}
+END_TEST
+
 static int32_t remember(void *user, const mmcl_progress *progress)
 {
     mmcl_progress *last = user;
@@ -132,6 +160,7 @@ int main(void)
     tcase_add_test(tcase, option_import);
     tcase_add_test(tcase, parallel_runs_each_task_once);
     tcase_add_test(tcase, lanes_cover_everything);
+    tcase_add_test(tcase, annexes_reuse_their_room);
     tcase_add_test(tcase, operations_nest_and_finish_once);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

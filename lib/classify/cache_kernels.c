@@ -2,6 +2,7 @@
 #include "classify/cache_kernels.h"
 
 #include "linalg/vecmath.h"
+#include "linalg/vectors.h"
 
 #include <assert.h>
 #include <math.h>
@@ -11,40 +12,15 @@
 #include <immintrin.h>
 #endif
 
-#if defined(__AVX512F__)
-#define LANES 16
-#elif defined(__AVX__)
-#define LANES 8
-#else
-#define LANES 4
-#endif
+typedef float   quad __attribute__((vector_size(16)));
+typedef int32_t int_quad __attribute__((vector_size(16)));
 
-typedef float    vec __attribute__((vector_size(4 * LANES)));
-typedef float    quad __attribute__((vector_size(16)));
-typedef uint32_t words __attribute__((vector_size(4 * LANES)));
-typedef int32_t  ints __attribute__((vector_size(4 * LANES)));
-typedef int32_t  int_quad __attribute__((vector_size(16)));
-typedef float    loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias)); /* anywhere in memory */
-typedef uint32_t loose_words __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
 #define EACH_LANE for (int l = 0; l < MMCL__GRID_LANES; l++)
 
 #define LINE 16  /* floats or words of a cache line */
 #define CODES 64 /* keys' codes of one */
 
 static_assert(LINE % LANES == 0 && MMCL__KEY_PAD == 2 * LINE && MMCL__GRID_LANES % LANES == 0, "padding and lanes are whole vectors");
-
-INLINE vec load(const float *at)
-{
-    return *(const loose *) at;
-}
-
-INLINE void store(float *at, vec value)
-{
-    *(loose *) at = value;
-}
 
 /* ------------------------------------------------------------------------------------------------------- products --- */
 
@@ -106,7 +82,7 @@ INLINE void dots_narrow_of(size_t width, int count, const float *row, const uint
             vec x = load(row + i + (size_t) v), y = load(row + half + i + (size_t) v);
             UNROLL
             for (int j = 0; j < count; j++) {
-                words pair = *(const loose_words *) (keys + (size_t) j * half + i + v);
+                uvec pair = *(const loose_uvec *) (keys + (size_t) j * half + i + v);
                 even[j] += x * (vec) (pair << 16);
                 odd[j] += y * (vec) pair;
             }
@@ -127,14 +103,14 @@ static void dots_narrow(size_t width, size_t n, const float *row, const uint32_t
 }
 
 /* Products of neighbours, added in pairs. */
-INLINE ints multiply(const int16_t *row, const int8_t *key)
+INLINE ivec multiply(const int16_t *row, const int8_t *key)
 {
 #if defined __AVX512BW__
-    return (ints) _mm512_madd_epi16(_mm512_loadu_si512(row), _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *) key)));
+    return (ivec) _mm512_madd_epi16(_mm512_loadu_si512(row), _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *) key)));
 #elif defined __AVX2__
-    return (ints) _mm256_madd_epi16(_mm256_loadu_si256((const __m256i *) row), _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *) key)));
+    return (ivec) _mm256_madd_epi16(_mm256_loadu_si256((const __m256i *) row), _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *) key)));
 #else
-    ints out;
+    ivec out;
     UNROLL
     for (int l = 0; l < LANES; l++)
         out[l] = row[2 * l] * key[2 * l] + row[2 * l + 1] * key[2 * l + 1];
@@ -142,7 +118,7 @@ INLINE ints multiply(const int16_t *row, const int8_t *key)
 #endif
 }
 
-INLINE int32_t whole(ints sums)
+INLINE int32_t whole(ivec sums)
 {
     int_quad parts[LANES / 4], all = {0};
     memcpy(parts, &sums, sizeof parts);
@@ -154,7 +130,7 @@ INLINE int32_t whole(ints sums)
 
 INLINE void dots_coarse_of(size_t width, int count, const int16_t *row, float scale, const int8_t *keys, const float *steps, float *out)
 {
-    ints sums[4] = {{0}};
+    ivec sums[4] = {{0}};
     for (size_t i = 0; i < width; i += MMCL__KEY_PAD) {
         if (i % CODES == 0)
             UNROLL

@@ -5,38 +5,14 @@
  */
 #include "contrast/kernels.h"
 
+#include "linalg/vectors.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
 #ifdef __SSE__
 #include <immintrin.h>
 #endif
-
-#if defined(__AVX512F__)
-#define LANES 16
-#elif defined(__AVX__)
-#define LANES 8
-#else
-#define LANES 4
-#endif
-
-typedef float    vec __attribute__((vector_size(4 * LANES)));
-typedef int32_t  ivec __attribute__((vector_size(4 * LANES)));
-typedef uint32_t uvec __attribute__((vector_size(4 * LANES)));                         /* where wrapping round is meant */
-typedef float    loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias)); /* anywhere in memory */
-
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
-
-INLINE vec load(const float *at)
-{
-    return *(const loose *) at;
-}
-
-INLINE void store(float *at, vec value)
-{
-    *(loose *) at = value;
-}
 
 INLINE vec splat(float value)
 {

@@ -199,8 +199,9 @@ static mmcl_status take_cache(mmcl_archive *archive, const int64_t *options, con
     return MMCL_OK;
 }
 
-mmcl_status mmcl__model_take_cache(mmcl__cache **out, mmcl_archive *archive, size_t inputs, size_t classes)
+mmcl_status mmcl__model_take_cache(mmcl__cache **out, mmcl_archive *archive, const mmcl_classifier *head)
 {
+    const size_t    inputs = head->inputs, classes = head->classes;
     int64_t         options[N_OPTIONS];
     double          numbers[N_NUMBERS];
     mmcl_transform *map = NULL;
@@ -214,6 +215,7 @@ mmcl_status mmcl__model_take_cache(mmcl__cache **out, mmcl_archive *archive, siz
     const double          block = 0, *there = &block;
     const int64_t         parts = options[OPTION_PARTS];
     const size_t          channels = (size_t) options[OPTION_CHANNELS];
+    const bool            texts    = parts & (PART_TEXT | PART_BASE | PART_WORDS | PART_SHIFT);
     const mmcl__cache_form form = {.inputs = inputs, .map = map, .channels = channels > 0 ? &some : NULL, .n_channels = channels,
                                    .unit = options[OPTION_UNIT] != 0, .min_max = options[OPTION_MIN_MAX] != 0, .weighted = parts & PART_WEIGHTS,
                                    .alpha = numbers[NUMBER_ALPHA], .beta = numbers[NUMBER_BETA], .gamma = numbers[NUMBER_GAMMA],
@@ -223,6 +225,8 @@ mmcl_status mmcl__model_take_cache(mmcl__cache **out, mmcl_archive *archive, siz
     mmcl_status status = MMCL_OK;
     if (map != NULL && map->inputs != inputs)
         status = mmcl__model_damaged(archive, PREFIX "map/columns", "does not fit the head");
+    else if (texts && head->weights == NULL) /* whose text is the linear block */
+        status = mmcl__model_damaged(archive, PREFIX "options", "has text for a head without");
     else if (classes > MMCL__CACHE_SCORES || channels > (map != NULL ? map->outputs : inputs))
         status = mmcl__model_damaged(archive, PREFIX "options", "describes no cache");
     else

@@ -90,7 +90,8 @@ static mmcl_status check_options(const mmcl_archive *archive, const int64_t *opt
         options[OPTION_UNIT_ROWS] > 1 || options[OPTION_UNIT_MAPPED] < 0 || options[OPTION_UNIT_MAPPED] > 1 ||
         !(options[OPTION_BLOCKS] & (BLOCK_LINEAR | BLOCK_CACHE)) ||
         ((options[OPTION_BLOCKS] & (BLOCK_KERNEL | BLOCK_BOTTLENECK)) && (options[OPTION_BLOCKS] & (BLOCK_LINEAR | BLOCK_CACHE)) != BLOCK_LINEAR) ||
-        (options[OPTION_BLOCKS] & (BLOCK_KERNEL | BLOCK_BOTTLENECK)) == (BLOCK_KERNEL | BLOCK_BOTTLENECK))
+        (options[OPTION_BLOCKS] & (BLOCK_KERNEL | BLOCK_BOTTLENECK)) == (BLOCK_KERNEL | BLOCK_BOTTLENECK) ||
+        (options[OPTION_BLOCKS] & (BLOCK_MAP | BLOCK_CACHE)) == (BLOCK_MAP | BLOCK_CACHE)) /* a cache has a map of its own */
         return mmcl__model_damaged(archive, "head/options", "describes no head");
     return MMCL_OK;
 }
@@ -183,7 +184,7 @@ static mmcl_status take_blocks(mmcl_archive *archive, const int64_t *options, mm
     if (head->inputs != (uint64_t) options[OPTION_INPUTS] || head->classes != (uint64_t) options[OPTION_CLASSES] ||
         head->width != (uint64_t) options[OPTION_WIDTH])
         return mmcl__model_damaged(archive, "head/options", "does not fit the other arrays");
-    return options[OPTION_BLOCKS] & BLOCK_CACHE ? mmcl__model_take_cache(&head->cache, archive, head->inputs, head->classes) : MMCL_OK;
+    return options[OPTION_BLOCKS] & BLOCK_CACHE ? mmcl__model_take_cache(&head->cache, archive, head) : MMCL_OK;
 }
 
 mmcl_status mmcl__model_take_head(mmcl_classifier **out, mmcl_archive *archive)

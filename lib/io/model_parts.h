@@ -26,9 +26,9 @@ mmcl_status mmcl__model_take_transform(mmcl_transform **out, mmcl_archive *archi
 mmcl_status mmcl__model_put_head(mmcl_writer *writer, const mmcl_classifier *head);
 mmcl_status mmcl__model_take_head(mmcl_classifier **out, mmcl_archive *archive);
 
-/* The cache of a head for rows of `inputs` columns, under "head/cache/". */
+/* The cache of a head, whose other parts are there, under "head/cache/". */
 mmcl_status mmcl__model_put_cache(mmcl_writer *writer, const mmcl__cache *cache);
-mmcl_status mmcl__model_take_cache(mmcl__cache **out, mmcl_archive *archive, size_t inputs, size_t classes);
+mmcl_status mmcl__model_take_cache(mmcl__cache **out, mmcl_archive *archive, const mmcl_classifier *head);
 
 /* Encoders, with a prefix as chains have: shape and options, then tensors out of `vector`, which is laid out as the parameters. */
 mmcl_status mmcl__model_put_encoder(mmcl_writer *writer, const char *prefix, const mmcl_encoder *encoder);

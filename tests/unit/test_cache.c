@@ -1,6 +1,8 @@
 /* Heads with a cache of keys: scores against the formulas in float64, files, and keys and classes added later. */
 #include "adapt_support.h"
 
+#include "classify/classifier.h"
+
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -146,21 +148,29 @@ static void assert_same_scores(const mmcl_classifier *a, const mmcl_classifier *
     ck_assert_mem_eq(scores[0], scores[1], M * classes * sizeof(float));
 }
 
-/* What is loaded scores as what was saved, bit for bit. */
-static void through_a_file(const mmcl_classifier *head)
+/* A pipeline of the head in a file, and what comes of loading it. */
+static mmcl_status save_and_load(const mmcl_classifier *head, mmcl_pipeline **loaded)
 {
-    mmcl_pipeline *made, *loaded;
+    mmcl_pipeline *made;
     char           path[] = "/tmp/mmcl-test-cache-XXXXXX";
     int            file   = mkstemp(path);
     ck_assert_int_ge(file, 0);
     close(file);
     OK(mmcl_pipeline_create(&made, context, NULL, head, NULL));
     OK(mmcl_pipeline_save(made, path));
-    OK(mmcl_pipeline_load(&loaded, context, path, NULL));
-    assert_same_scores(head, mmcl_pipeline_classifier(loaded));
-    mmcl_pipeline_destroy(loaded);
+    mmcl_status status = mmcl_pipeline_load(loaded, context, path, NULL);
     mmcl_pipeline_destroy(made);
     unlink(path);
+    return status;
+}
+
+/* What is loaded scores as what was saved, bit for bit. */
+static void through_a_file(const mmcl_classifier *head)
+{
+    mmcl_pipeline *loaded;
+    OK(save_and_load(head, &loaded));
+    assert_same_scores(head, mmcl_pipeline_classifier(loaded));
+    mmcl_pipeline_destroy(loaded);
 }
 
 START_TEST(scores_follow_the_formulas)
@@ -366,6 +376,31 @@ START_TEST(only_caches_grow)
 }
 END_TEST
 
+/* Files of heads that no fit makes: growing them would read or write what is not there. */
+START_TEST(caches_that_do_not_fit_are_refused)
+{
+    mmcl_adapt_data  data      = without_val(NULL, true);
+    mmcl_transform  *transform = transform_of("whiten:6");
+    mmcl_classifier *head      = fit_head(MMCL_METHOD_CCA, &data, NULL, NULL), *bare;
+    mmcl_pipeline   *loaded;
+    OK(mmcl__classifier_create(&bare, context, K, D, NULL, NULL)); /* text in the cache, none in the head */
+    bare->unit_rows = true;
+    bare->cache     = head->cache;
+    ck_assert_int_eq(save_and_load(bare, &loaded), MMCL_E_FORMAT);
+    bare->cache = NULL;
+    mmcl_classifier_destroy(bare);
+    OK(mmcl__classifier_create(&bare, context, K, 6, head->weights, NULL)); /* a map in front of the text */
+    OK(mmcl__classifier_set_map(bare, transform, false));
+    bare->unit_rows = true;
+    bare->cache     = head->cache;
+    ck_assert_int_eq(save_and_load(bare, &loaded), MMCL_E_FORMAT);
+    bare->cache = NULL;
+    mmcl_classifier_destroy(bare);
+    mmcl_classifier_destroy(head);
+    mmcl_transform_destroy(transform);
+}
+END_TEST
+
 /* Rows that are all alike to the keys: CCA's range is nothing, and every key counts in full. */
 START_TEST(constant_affinities_count_in_full)
 {
@@ -418,6 +453,7 @@ int main(void)
     tcase_add_loop_test(later, shots_added_equal_shots_from_the_start, 0, 6);
     tcase_add_loop_test(later, classes_added_equal_classes_from_the_start, 0, 4);
     tcase_add_test(later, only_caches_grow);
+    tcase_add_test(later, caches_that_do_not_fit_are_refused);
     tcase_add_test(heads, constant_affinities_count_in_full);
     tcase_add_loop_test(heads, narrow_keys_score_almost_the_same, 1, 3);
     suite_add_tcase(suite, heads);

@@ -6,6 +6,7 @@
 #include "fuzz.h"
 
 #include <dirent.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,6 +94,31 @@ static void put_number(void)
         scratch[at + i] = (uint8_t) (value >> (8 * i));
 }
 
+/* Where the elements of some .npy in the file begin: behind its magic, version, header's length and header. */
+static size_t some_elements(void)
+{
+    static const uint8_t magic[] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0};
+    for (size_t at = draw(scratch_count); at + 10 <= scratch_count; at++)
+        if (memcmp(scratch + at, magic, sizeof magic) == 0)
+            return at + 10 + scratch[at + 8] + 256 * (size_t) scratch[at + 9];
+    return scratch_count;
+}
+
+/* Overwrites one of the first elements of an array, which any other change seldom does without harm to what is around it. */
+static void put_element(void)
+{
+    static const int64_t whole[]  = {-1, 0, 1, 2, 3, 4, 5, 31, 32, 63, 255, 1 << 20, INT32_MAX, INT64_MAX, INT64_MIN};
+    static const double  real[]   = {-0.0, 1, -1, 0.5, 1e-310, 1e30, -1e30, 1e300, -1e300, INFINITY, -INFINITY, NAN};
+    static const float   narrow[] = {-0.0f, 1, -1, 0.5f, 1e-40f, 1e30f, -1e30f, 3e38f, -3e38f, INFINITY, -INFINITY, NAN};
+    const size_t         width = draw(2) ? 4 : 8, at = some_elements() + width * draw(16), which = draw(12);
+    if (at + width > scratch_count)
+        return;
+    if (draw(2))
+        memcpy(scratch + at, &whole[draw(15)], width);
+    else
+        memcpy(scratch + at, width == 8 ? (const void *) &real[which] : (const void *) &narrow[which], width);
+}
+
 /* Takes out a piece, or puts in one from somewhere in the corpus. */
 static void splice(void)
 {
@@ -114,11 +140,13 @@ static void mutate(void)
     const input *from = &corpus[draw(files)];
     memcpy(scratch, from->bytes, scratch_count = from->count);
     for (uint64_t changes = 1 + draw(6); changes > 0 && scratch_count > 0; changes--)
-        switch (draw(5)) {
+        switch (draw(7)) {
         case 0: scratch[draw(scratch_count)] ^= (uint8_t) (1 << draw(8)); break;
         case 1: scratch[draw(scratch_count)] = (uint8_t) draw(256); break;
         case 2: scratch[draw(scratch_count)] = (uint8_t) "0123456789{}[](),:'\"<>|LOUfS"[draw(28)]; break;
         case 3: splice(); break;
+        case 4:
+        case 5: put_element(); break;
         default: put_number();
         }
     if (draw(16) == 0)

@@ -3,11 +3,27 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 static mmcl_status discard(void *user, const void *bytes, size_t count)
 {
     (void) bytes;
     *(size_t *) user += count;
+    return MMCL_OK;
+}
+
+/* A file in memory. */
+typedef struct written {
+    uint8_t *bytes;
+    size_t   count;
+} written;
+
+static mmcl_status keep(void *user, const void *bytes, size_t count)
+{
+    written *file = user;
+    file->bytes = realloc(file->bytes, file->count + count + 1);
+    memcpy(file->bytes + file->count, bytes, count);
+    file->count += count;
     return MMCL_OK;
 }
 
@@ -25,20 +41,89 @@ static void use_transform(const mmcl_transform *transform)
     free(out);
 }
 
-static void use_pipeline(const mmcl_pipeline *pipeline)
+static float *some_rows(size_t count, size_t columns)
 {
-    size_t                inputs, classes;
-    int64_t               classes_of[3];
-    const mmcl_transform *transform = mmcl_pipeline_transform(pipeline);
-    if (mmcl_classifier_shape(mmcl_pipeline_classifier(pipeline), &inputs, &classes) != MMCL_OK ||
+    float *rows = malloc(count * columns * sizeof *rows);
+    for (size_t i = 0; i < count * columns; i++)
+        rows[i] = (float) ((i * 7 + 3) % 11) / 11 - 0.4f;
+    return rows;
+}
+
+/* Where rows may be zero behind a transform, or overflow there, that is all that may be wrong with them. */
+static bool predict(const mmcl_pipeline *pipeline, const mmcl_matrix *rows, int64_t *classes, float *scores)
+{
+    mmcl_status status = mmcl_pipeline_predict(pipeline, rows, classes, scores);
+    if (status != MMCL_OK && status != MMCL_E_NUMERIC)
+        abort();
+    return status == MMCL_OK;
+}
+
+/* What was saved loads again, and scores the same. */
+static void use_saved(mmcl_context *context, const mmcl_pipeline *pipeline, const mmcl_matrix *rows, const float *scores, size_t classes)
+{
+    written         file = {0};
+    const mmcl_sink sink = {.struct_size = sizeof sink, .user = &file, .write = keep};
+    fuzz_input      input;
+    mmcl_pipeline  *again;
+    if (mmcl_pipeline_save_to(pipeline, &sink) != MMCL_OK)
+        abort();
+    fuzz_input_init(&input, file.bytes, file.count);
+    if (mmcl_pipeline_load(&again, context, "saved", &input.options) != MMCL_OK)
+        abort();
+    float *same = calloc(rows->rows * classes, sizeof *same);
+    if (scores != NULL && (!predict(again, rows, NULL, same) || memcmp(scores, same, rows->rows * classes * sizeof *same) != 0))
+        abort();
+    mmcl_pipeline_destroy(again);
+    free(same);
+    free(file.bytes);
+}
+
+static bool may_be(mmcl_status status)
+{
+    if (status != MMCL_OK && status != MMCL_E_INVAL && status != MMCL_E_NUMERIC && status != MMCL_E_NOMEM)
+        abort();
+    return status == MMCL_OK;
+}
+
+/* Shots and a class for heads with a cache; the others refuse them. */
+static void grow(mmcl_context *context, const mmcl_classifier *head)
+{
+    size_t           inputs, classes;
+    mmcl_classifier *copy;
+    mmcl_status      status = mmcl_classifier_copy(&copy, context, head);
+    if (!may_be(status))
+        return;
+    if (mmcl_classifier_shape(copy, &inputs, &classes) != MMCL_OK)
+        abort();
+    float              *data   = some_rows(2, inputs);
+    const int64_t       labels[] = {0, (int64_t) classes - 1};
+    const mmcl_labelled shots  = {.features = {.data = data, .rows = 2, .cols = inputs}, .labels = labels};
+    float              *scores = calloc(2 * (classes + 1), sizeof *scores);
+    bool                grown  = may_be(mmcl_classifier_add_shots(copy, &shots));
+    grown |= may_be(mmcl_classifier_add_class(copy, NULL)) || may_be(mmcl_classifier_add_class(copy, &shots.features));
+    if (mmcl_classifier_shape(copy, NULL, &classes) != MMCL_OK || (grown && !may_be(mmcl_classifier_scores(copy, &shots.features, scores, 0))))
+        abort();
+    mmcl_classifier_destroy(copy);
+    free(scores);
+    free(data);
+}
+
+static void use_pipeline(mmcl_context *context, const mmcl_pipeline *pipeline)
+{
+    size_t                 inputs, classes;
+    int64_t                classes_of[3];
+    const mmcl_transform  *transform = mmcl_pipeline_transform(pipeline);
+    const mmcl_classifier *head      = mmcl_pipeline_classifier(pipeline);
+    if (mmcl_classifier_shape(head, &inputs, &classes) != MMCL_OK ||
         (transform != NULL && mmcl_transform_shape(transform, &inputs, NULL) != MMCL_OK))
         abort();
-    float      *in = calloc(3 * inputs, sizeof *in), *scores = calloc(3 * classes, sizeof *scores);
+    float      *in = some_rows(3, inputs), *scores = calloc(3 * classes, sizeof *scores);
     mmcl_matrix rows = {.data = in, .rows = 3, .cols = inputs};
-    if (mmcl_pipeline_predict(pipeline, &rows, classes_of, scores) != MMCL_OK)
-        abort();
+    bool        fine = predict(pipeline, &rows, classes_of, scores);
     for (size_t i = 0; i < classes; i++)
         (void) mmcl_pipeline_class_name(pipeline, i);
+    use_saved(context, pipeline, &rows, fine ? scores : NULL, classes);
+    grow(context, head);
     free(in);
     free(scores);
 }
@@ -116,7 +201,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         use_transform(transform);
     mmcl_transform_destroy(transform);
     if (mmcl_pipeline_load(&pipeline, context, "input", &input.options) == MMCL_OK)
-        use_pipeline(pipeline);
+        use_pipeline(context, pipeline);
     mmcl_pipeline_destroy(pipeline);
     if (mmcl_model_load(&model, context, "input", &input.options) == MMCL_OK)
         use_model(model);

@@ -102,6 +102,53 @@ put("model", "ica", npz({**frame, "kind": ["transform"], **ica("")}))
 put("model", "two", npz({**frame, "kind": ["transform"], **two_steps("")}, compressed=True))
 put("model", "pipeline", npz({**frame, "kind": ["pipeline"], **pca("transform/"), **head, "class_names": ["cat", "dog"]}))
 put("model", "head", npz({**frame, "kind": ["pipeline"], **head}))
+
+
+def rows(count, columns, dtype="<f4"):
+    """Unit rows that differ."""
+    x = np.cos(np.arange(count * columns).reshape(count, columns) * 1.7 + 0.4)
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(dtype)
+
+
+def other_head(blocks, inputs, width, unit_mapped=0, **arrays):
+    """A head of two classes that is more than weights and intercepts; `blocks` as in lib/io/model_head.c."""
+    linear = {"head/weights": 3 * rows(2, width, "<f8"), "head/intercepts": np.array([0.1, -0.1])} if blocks & 2 else {}
+    return npz({**frame, "kind": ["pipeline"], "head/options": np.array([inputs, 2, width, 1, unit_mapped, blocks]), **linear,
+                **{"head/" + key.replace("__", "/"): array for key, array in arrays.items()}})
+
+
+def cache(parts, inputs, width, map=None, channels=None, min_max=0, alone=False):
+    """A head with a cache of three keys; `parts` as in lib/io/model_cache.c. Keys are stored with their padding."""
+    keys = np.zeros((3, 32), "<f4")
+    keys[:, :width] = rows(3, width)
+    arrays = {"options": np.array([3, 0 if channels is None else len(channels), 1 - min_max, min_max, parts]),
+              "numbers": np.array([1.2, 2, 0.3, 0.4, 10]), "counts": np.array([2, 1]), "keys": keys}
+    if channels is not None:
+        arrays["channels"] = np.array([channels], "<i4")
+    every = {2: ("weights", np.array([[1, 0.5, 2]], "<f4")), 8: ("text", rows(2, inputs, "<f8")), 16: ("base", rows(2, inputs, "<f8")),
+             32: ("words", rows(2, width, "<f8")), 64: ("shift", 0.1 * rows(1, inputs, "<f8")), 128: ("adapter", np.eye(width))}
+    arrays.update(array for bit, array in every.items() if parts & bit)
+    if parts & 8:
+        arrays["rows"] = rows(3, inputs)
+    arrays.update(map or {})
+    return other_head(4 if alone else 6, inputs, inputs, **{"cache__" + key: array for key, array in arrays.items()})
+
+
+mapped = {key.replace("/", "__"): array for key, array in pca("map/").items()}
+kernel = {"kernel__sharpness": np.array([2.0])}
+put("model", "head_unit", other_head(2, 4, 4))
+put("model", "head_unit_mapped", other_head(3, 2, 1, 1, **mapped))
+put("model", "head_kernel", other_head(10, 4, 3, kernel__keys=rows(3, 4), **kernel))
+put("model", "head_kernel_mapped", other_head(11, 2, 3, 1, kernel__keys=rows(3, 1), **kernel, **mapped))
+put("model", "head_bottleneck", other_head(18, 4, 4, bottleneck__ratio=np.array([0.2]), bottleneck__down=rows(2, 4), bottleneck__up=rows(4, 2)))
+put("model", "head_tip", cache(0, 4, 4))
+put("model", "head_tip_alone", cache(0, 4, 4, alone=True))
+put("model", "head_tip_mapped", cache(5, 2, 1, map=mapped))
+put("model", "head_tip_coarse", cache(256, 4, 4))
+put("model", "head_ape", cache(34, 4, 2, channels=[1, 3]))
+put("model", "head_ape_mapped", cache(99, 2, 1, map=mapped, channels=[0]))
+put("model", "head_cca", cache(8, 4, 4, min_max=1))
+put("model", "head_cca_ft", cache(156, 4, 4, min_max=1))
 put("model", "lpcm", npz({
     **frame, "kind": ["lpcm"], "options": np.array([1, 2, 1, 0, 2, 1, 3, 0, 0, 0, 64, 1, 2]),
     "numbers": np.array([0, 1, 0.25, 3, 0.05, 3, 0, 0, 0.2, 0]), "correlation": np.array([[1, 0.5], [0.5, 1]]),

@@ -16,7 +16,6 @@
 #include <string.h>
 
 #define ROUNDS 10
-#define TOLERANCE 1e-5  /* of the fits that only serve the relevances */
 #define SETTLED 0.05    /* largest change of log s^2 that ends them */
 #define FLOOR 1e-8      /* least s^2, of the largest one */
 #define RELEVANT 1e-4   /* s^2 above this share of the largest count as used */
@@ -80,22 +79,28 @@ static void weigh_rows(struct ard *ard, const mmcl_classifier *fitted)
     }
 }
 
-/* MacKay's step; returns the largest change of log s^2 among inputs that matter. */
-static double update(struct ard *ard, const mmcl_classifier *fitted)
+/* By how much MacKay's step multiplies s_j^2. */
+static double factor_of(const struct ard *ard, const mmcl_classifier *fitted, size_t j)
 {
     size_t d = ard->adapt->cols, classes = ard->adapt->classes;
+    double known = fmax((double) classes * (1 - ard->curvature[j * d + j]), 1e-9 * (double) classes), sum = 0;
+    for (size_t k = 0; k < classes; k++)
+        sum += fitted->weights[k * d + j] * fitted->weights[k * d + j];
+    return sum / known;
+}
+
+/* The step; returns the largest change of log s^2 among inputs that matter. */
+static double update(struct ard *ard, const mmcl_classifier *fitted)
+{
+    size_t d = ard->adapt->cols;
     double change = 0, largest = 0;
-    for (size_t j = 0; j < d; j++) {
-        double known = fmax((double) classes * (1 - ard->curvature[j * d + j]), 1e-9 * (double) classes), sum = 0;
-        for (size_t k = 0; k < classes; k++)
-            sum += fitted->weights[k * d + j] * fitted->weights[k * d + j];
-        double before  = ard->square[j];
-        ard->square[j] = before * sum / known;
-        largest        = fmax(largest, ard->square[j]);
-        change = fmax(change, ard->square[j] > RELEVANT * largest ? fabs(log(ard->square[j] / before)) : 0);
-    }
     for (size_t j = 0; j < d; j++)
-        ard->square[j] = fmax(ard->square[j], FLOOR * largest);
+        largest = fmax(largest, ard->square[j] * factor_of(ard, fitted, j));
+    for (size_t j = 0; j < d; j++) {
+        double factor  = factor_of(ard, fitted, j);
+        ard->square[j] = fmax(ard->square[j] * factor, FLOOR * largest);
+        change         = fmax(change, ard->square[j] > RELEVANT * largest ? fabs(log(factor)) : 0);
+    }
     return change;
 }
 
@@ -104,7 +109,7 @@ static mmcl_status round_of(struct ard *ard, double *change)
     mmcl__adapt              *adapt   = ard->adapt;
     size_t                    n = adapt->train.rows, d = adapt->cols;
     const mmcl_labelled       rows    = {.features = {.data = ard->train, .rows = n, .cols = d}, .labels = adapt->data->train.labels};
-    const mmcl_logreg_options options = {.struct_size = sizeof options, .c = 1, .tolerance = TOLERANCE,
+    const mmcl_logreg_options options = {.struct_size = sizeof options, .c = 1, .tolerance = adapt->options->tolerance,
                                          .max_iterations = adapt->options->max_iterations, .precision = adapt->options->precision};
     mmcl_logreg_info          info    = {.struct_size = sizeof info};
     mmcl_classifier          *fitted;

@@ -10,7 +10,7 @@ its optimisers are those that the authors' programs call. numpy 1.24.2, PyTorch 
 
 A choice that hangs on a val row within rounding of two classes would compare nothing: such a case stops the script (Choice.check).
 """
-import sys
+import copy, sys
 import numpy as np, torch
 
 torch.set_default_dtype(torch.float64)
@@ -257,6 +257,25 @@ def probe(data, opt):
         middle = np.sqrt(left * right)
         left, right = (middle, right) if winner == right else (left, middle)
     return linear(fitted(winner), data.test), dict(c=winner), linear(fitted(winner), data.val)
+
+
+def probe_ard(data, opt):
+    s2, change = np.ones(data.f.shape[1]), np.inf
+    for _ in range(10):
+        x = data.f * s2 ** 0.5
+        theta = l2_fit(x, data.y, data.classes, 1.0)
+        p = softmax(linear(theta, x))
+        a = (x.T * (p * (1 - p)).mean(1)) @ x + np.eye(len(s2))
+        new = s2 * (theta[:, :-1] ** 2).sum(0) / (data.classes * np.maximum(1 - np.diag(np.linalg.inv(a)), 1e-9))
+        change = np.abs(np.log(new / s2))[new > 1e-4 * new.max()].max()
+        s2 = np.maximum(new, 1e-8 * new.max())
+        if abs(change - 0.05) < 1e-4:
+            raise ArithmeticError("relevances that hang on rounding")
+        if change <= 0.05:
+            break
+    scaled = copy.copy(data)
+    scaled.f, scaled.val, scaled.test = (rows * (s2 / s2.mean()) ** 0.5 for rows in (data.f, data.val, data.test))
+    return probe(scaled, opt)
 
 
 def sparse_probe(r):
@@ -722,8 +741,8 @@ def cca_ft(data, opt):
             cca_logits(data, opt, data.val, w, seen_val, v, chosen))
 
 
-HEADS = {"zeroshot": zeroshot, "ncm": ncm, "probe": probe, "probe-l1": sparse_probe(1.0), "probe-en": sparse_probe(None), "probe-zs": probe_zs,
-         "clap": clap, "lpp": lpp, "tip": tip, "tip-f": tip_f, "ape": ape, "ape-t": ape_t, "clip-adapter": clip_adapter, "taskres": taskres,
+HEADS = {"zeroshot": zeroshot, "ncm": ncm, "probe": probe, "probe-l1": sparse_probe(1.0), "probe-en": sparse_probe(None), "probe-ard": probe_ard,
+         "probe-zs": probe_zs, "clap": clap, "lpp": lpp, "tip": tip, "tip-f": tip_f, "ape": ape, "ape-t": ape_t, "clip-adapter": clip_adapter, "taskres": taskres,
          "cca": cca, "cca-ft": cca_ft, "crossmodal": crossmodal, "wise-ft": wise_ft,
          "kernel-ridge": kernel_ridge}
 

@@ -96,10 +96,23 @@ def two_steps(prefix):
     return chain
 
 
+def side_by_side():
+    """A power and a relevance on two columns; beside them a discriminant of two."""
+    chain = {"columns": np.array([2, 3]), "steps": np.array([4])}
+    for i, (kind, outputs) in enumerate(((6, 2), (7, 2), (9, 2), (8, 1))):
+        chain.update({"step%d/options" % i: np.array([kind, outputs if kind == 8 else 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 200, 7]),
+                      "step%d/tuning" % i: np.array([1e-4, 1]), "step%d/shaping" % i: np.array([2.0 if kind == 7 else 0.8, 0.1, 3]),
+                      "step%d/info" % i: np.array([10, 2, outputs, 0, 0, 1, 0, 0]), "step%d/measures" % i: np.array([0, 1, 0.1])})
+    chain["step1/weights"] = np.array([1.5, 0.5])
+    return {**chain, "step3/mean": np.array([0.5, 0.25]), "step3/matrix": np.array([[0.6, 0.8]]), "step3/variance": np.array([0.75]),
+            "step3/spectrum": np.array([3.0, 1.0])}
+
+
 head = {"classifier/weights": np.array([[0.5], [-0.5]]), "classifier/intercepts": np.array([0.1, -0.1])}
 put("model", "pca", npz({**frame, "kind": ["transform"], **pca("")}))
 put("model", "ica", npz({**frame, "kind": ["transform"], **ica("")}))
 put("model", "two", npz({**frame, "kind": ["transform"], **two_steps("")}, compressed=True))
+put("model", "side_by_side", npz({**frame, "kind": ["transform"], **side_by_side()}))
 put("model", "pipeline", npz({**frame, "kind": ["pipeline"], **pca("transform/"), **head, "class_names": ["cat", "dog"]}))
 put("model", "head", npz({**frame, "kind": ["pipeline"], **head}))
 

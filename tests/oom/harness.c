@@ -350,7 +350,7 @@ static bool run_pass(const scenario *s, fault kind, uint64_t at, uint64_t *refer
 
 /* Faults below this are tried one by one, those beyond it ever more sparsely. A sanitizer makes each several times as dear. */
 #ifdef __SANITIZE_ADDRESS__
-#define DENSE 30
+#define DENSE 15
 #else
 #define DENSE 100
 #endif

@@ -35,7 +35,8 @@ static mmcl_status take_moments(mmcl__fit *fit, const mmcl_moments *moments)
 
 mmcl__source mmcl__fit_source(const mmcl__fit *fit)
 {
-    return (mmcl__source){.rows = fit->rows, .stages = fit->stages, .n_stages = fit->n_stages, .cols = fit->run_inputs};
+    size_t cols = fit->n_stages > 0 ? fit->stages[fit->n_stages - 1].outputs : fit->rows->cols;
+    return (mmcl__source){.rows = fit->rows, .stages = fit->stages, .n_stages = fit->n_stages, .cols = cols};
 }
 
 /* Moments of the rows at the start of a run. */

@@ -20,7 +20,7 @@ typedef struct mmcl__fit {
     double           epsilon;     /* relative rounding of the data */
 } mmcl__fit;
 
-/* The rows at the start of the current run. */
+/* The rows behind all stages so far: at the start of the current run, or at its end once that is pushed. */
 mmcl__source mmcl__fit_source(const mmcl__fit *fit);
 
 /* The run of affine steps before step `index` becomes a stage, for the rows of that step to be read through; pop takes it back. */

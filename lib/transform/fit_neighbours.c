@@ -20,7 +20,7 @@ static mmcl_status weigh(mmcl__fit *fit, const mmcl__step *step, size_t index, c
 
 mmcl_status mmcl__fit_relevance(mmcl__fit *fit, mmcl__step *step, size_t index)
 {
-    mmcl__source source = {.rows = fit->rows, .stages = fit->stages, .n_stages = fit->n_stages, .cols = fit->cols};
+    mmcl__source source = mmcl__fit_source(fit);
     double      *within = mmcl__alloc(fit->context, fit->cols, sizeof *within);
     step->weights       = mmcl__alloc(fit->context, fit->cols, sizeof *step->weights);
     mmcl_status status  = within == NULL || step->weights == NULL ? MMCL_E_NOMEM : MMCL_OK;
@@ -78,7 +78,7 @@ mmcl_status mmcl__fit_discriminants(mmcl__fit *fit, mmcl__step *step, size_t ind
     double     *within = mmcl__alloc(context, 3 * cells, sizeof *within);
     mmcl_status status = within == NULL ? MMCL_E_NOMEM : mmcl__fit_push_run(fit, index);
     if (status == MMCL_OK) {
-        mmcl__source source = {.rows = fit->rows, .stages = fit->stages, .n_stages = fit->n_stages, .cols = fit->cols};
+        mmcl__source source = mmcl__fit_source(fit);
         status = mmcl__neighbour_covariance(context, &source, &keys, step->options.neighbours, within);
         mmcl__fit_pop_run(fit, index);
     }

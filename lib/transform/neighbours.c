@@ -1,6 +1,7 @@
 #include "transform/neighbours.h"
 
 #include "linalg/blas.h"
+#include "linalg/convert.h"
 
 #include <math.h>
 #include <string.h>
@@ -118,8 +119,11 @@ static mmcl_status read_values(sample *s, const mmcl__source *source)
     mmcl_status   status  = scratch == NULL ? MMCL_E_NOMEM : MMCL_OK;
     for (size_t i = 0; i < s->rows && status == MMCL_OK; i += chunk) {
         size_t n = MMCL__MIN(chunk, s->rows - i);
-        if (!mmcl__source_read_f32(source, i * stride, n, s->values + i * s->cols, scratch, &trouble))
+        float *values = s->values + i * s->cols;
+        if (!mmcl__source_read_f32(source, i * stride, n, values, scratch, &trouble))
             status = mmcl__source_failed(s->context, &trouble);
+        else if (!mmcl__convert()->finite_f32(n * s->cols, values)) /* the rows were, so the steps before this one have overflowed */
+            status = mmcl__fail(s->context, MMCL_E_NUMERIC, "parts: row %zu or one behind it overflows on its way through the steps", i * stride);
         else if (i % READ == 0)
             status = mmcl__check_cancel(s->context);
     }

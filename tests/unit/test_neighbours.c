@@ -427,6 +427,9 @@ START_TEST(bad_input_is_named)
         memcpy(copies + i * d, x + i / 4 * d, d * sizeof *x);
     fit_refused("relevance", &same, MMCL_E_NUMERIC, "are there copies of rows?");
     fit_refused("discriminants:2", &same, MMCL_E_NUMERIC, "are there copies of rows?");
+    x[n * d - 1] = 1e10F;
+    fit_refused("power:9+relevance", &rows, MMCL_E_NUMERIC, "overflows on its way through the steps");
+    fit_refused("normalize+discriminants:2/power:9+discriminants:2", &rows, MMCL_E_NUMERIC, "");
     x[n * d - 1] = NAN;
     fit_refused("normalize/relevance", &rows, MMCL_E_NUMERIC, "row 59, column 3");
     free(x);

@@ -4,23 +4,11 @@
  * runs the stability analysis on two threads once for each tolerance, from the same starts. One JSON line each: seconds, those of the
  * processor, passes, the mean index, components above 0.9, and how the indices, sorted, differ from those of the first tolerance.
  */
-#include <mmcl/mmcl.h>
+#include "must.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-static mmcl_context *context;
-
-static void must(mmcl_status status)
-{
-    if (status == MMCL_OK)
-        return;
-    fprintf(stderr, "%s\n", mmcl_context_message(context));
-    exit(2);
-}
 
 static void analyse(const mmcl_matrix *rows, size_t components, uint64_t runs, double tolerance, double *index)
 {

@@ -5,21 +5,9 @@
  * each and each type of keys: by how much the scores of the rows test_x differ from those with float32 keys, how many predictions do, and how
  * many of those rows the heads get right.
  */
-#include <mmcl/mmcl.h>
+#include "must.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-static mmcl_context *context;
-
-static void must(mmcl_status status)
-{
-    if (status == MMCL_OK)
-        return;
-    fprintf(stderr, "%s\n", mmcl_context_message(context));
-    exit(2);
-}
 
 static void *take(size_t count, size_t size)
 {

@@ -4,20 +4,7 @@
  * fits whiten:COMPONENTS and ica:COMPONENTS on the pool, one probe on each from shotSHOTS_{x,y} for every C of CoOp's grid, and compares
  * what they answer on test_x, row by row. One JSON line a C; exit 1 when more than 0.1 % of the rows differ anywhere.
  */
-#include <mmcl/mmcl.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-
-static mmcl_context *context;
-
-static void must(mmcl_status status)
-{
-    if (status == MMCL_OK)
-        return;
-    fprintf(stderr, "%s\n", mmcl_context_message(context));
-    exit(2);
-}
+#include "must.h"
 
 static mmcl_matrix rows_of(const char *path, const char *key)
 {

@@ -5,8 +5,8 @@
 #include <mmcl/mmcl.h>
 
 #include "core/rng.h"
+#include "suite.h"
 
-#include <check.h>
 #include <math.h>
 #include <string.h>
 

@@ -4,7 +4,8 @@
 
 #include <mmcl/mmcl.h>
 
-#include <check.h>
+#include "suite.h"
+
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,11 +157,7 @@ static inline int run_suite(const char *name, const TTest *const *tests, size_t 
     for (size_t i = 0; i < count; i++)
         tcase_add_test(tcase, tests[i]);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }
 
 #endif

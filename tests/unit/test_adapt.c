@@ -408,5 +408,5 @@ int main(void)
     tcase_add_test(tcase, wrong_data);
     tcase_add_test(tcase, wrong_options);
     suite_add_tcase(suite, tcase);
-    return run_suite(suite);
+    return suite_run(suite);
 }

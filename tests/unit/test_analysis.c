@@ -1,5 +1,6 @@
 #include <mmcl/mmcl.h>
 
+#include "fixture.h"
 #include "analysis/analysis.h"
 #include "core/rng.h"
 
@@ -7,20 +8,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static mmcl_context *context;
-
-static void setup(void)
-{
-    ck_assert_int_eq(mmcl_context_create(&context, NULL), MMCL_OK);
-}
-
-static void teardown(void)
-{
-    mmcl_context_destroy(context);
-}
-
-#define OK(call) ck_assert_msg((call) == MMCL_OK, "%s: %s", #call, mmcl_context_message(context))
 
 /* --------------------------------------------------------------------------------------------------------- linkage --- */
 
@@ -418,9 +405,5 @@ int main(void)
     tcase_add_test(tests, retrieval_equals_its_definition);
     tcase_add_test(tests, bad_input_is_named);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -458,5 +458,5 @@ int main(void)
     tcase_add_loop_test(heads, narrow_keys_score_almost_the_same, 1, 3);
     suite_add_tcase(suite, heads);
     suite_add_tcase(suite, later);
-    return run_suite(suite);
+    return suite_run(suite);
 }

@@ -1,5 +1,6 @@
 #include <mmcl/mmcl.h>
 
+#include "suite.h"
 #include "../parity/logreg_golden.h"
 #include "classify/blocks.h"
 #include "classify/softmax.h"
@@ -591,9 +592,5 @@ int main(void)
     tcase_add_test(tcase, bootstrap_equals_its_definition);
     tcase_add_test(tcase, masks_and_ties);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

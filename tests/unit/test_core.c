@@ -1,3 +1,4 @@
+#include "suite.h"
 #include "core/core.h"
 #include "core/rng.h"
 
@@ -163,9 +164,5 @@ int main(void)
     tcase_add_test(tcase, annexes_reuse_their_room);
     tcase_add_test(tcase, operations_nest_and_finish_once);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

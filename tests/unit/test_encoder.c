@@ -1,4 +1,5 @@
 /* Encoders: kernels against their twins, gradients against finite differences of a float64 network, forms of use, files, refusals. */
+#include "suite.h"
 #include "io_support.h"
 
 #include "nn/encoder.h"
@@ -599,9 +600,5 @@ int main(void)
     tcase_add_test(tests, damaged_files_are_refused);
     tcase_add_test(tests, host_encoders_are_called_in_chunks);
     tcase_add_test(tests, bad_input_is_named);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

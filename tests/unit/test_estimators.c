@@ -1,4 +1,5 @@
 /* Metrics with an estimator inside: against scikit-learn, and against plain twins of the estimators in float64. */
+#include "suite.h"
 #include "core/rng.h"
 
 #include "../parity/estimators_golden.h"
@@ -729,9 +730,5 @@ int main(void)
     tcase_add_test(tests, intervals_hold_the_value);
     tcase_add_test(tests, bad_input_is_named);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,4 +1,5 @@
 /* Kernels of the cache and the exact grids, each against its readable twin. */
+#include "suite.h"
 #include "classify/cache_kernels.h"
 #include "classify/grid.h"
 #include "linalg/convert.h"
@@ -327,9 +328,5 @@ int main(void)
     tcase_add_loop_test(grids, attention_counts_equal_the_twin, 0, 200);
     suite_add_tcase(suite, kernels);
     suite_add_tcase(suite, grids);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -436,5 +436,5 @@ int main(void)
     tcase_add_test(tcase, too_high_a_rate);
     tcase_add_test(tcase, threads_do_not_matter);
     suite_add_tcase(suite, tcase);
-    return run_suite(suite);
+    return suite_run(suite);
 }

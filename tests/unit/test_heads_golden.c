@@ -2,6 +2,7 @@
  * Every few-shot head against the float64 reference of tests/parity/heads_reference.py: logits of test rows, answers, and what was
  * chosen on val rows. A case of heads_golden.npz is a test of its own.
  */
+#include "suite.h"
 #include "linalg/matrix.h"
 
 #include <mmcl/mmcl.h>
@@ -249,9 +250,5 @@ int main(void)
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_add_loop_test(all, equals_reference, 0, count);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

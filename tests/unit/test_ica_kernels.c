@@ -1,4 +1,5 @@
 /* Kernels of an ICA pass and their readable twins. */
+#include "suite.h"
 #include "core/rng.h"
 #include "transform/ica_kernels.h"
 #include "transform/ica_products.h"
@@ -142,9 +143,5 @@ int main(void)
     tcase_add_test(tests, kernels_equal_reference);
     tcase_add_test(tests, products_equal_reference);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

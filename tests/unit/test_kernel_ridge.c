@@ -190,5 +190,5 @@ int main(void)
     tcase_add_test(tcase, val_rows_have_to_tell_against_the_defaults);
     tcase_add_test(tcase, shots_are_interpolated);
     suite_add_tcase(suite, tcase);
-    return run_suite(suite);
+    return suite_run(suite);
 }

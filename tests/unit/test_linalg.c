@@ -1,3 +1,4 @@
+#include "suite.h"
 #include "linalg/blas.h"
 #include "linalg/convert.h"
 #include "linalg/matrix.h"
@@ -190,9 +191,5 @@ int main(void)
     tcase_add_test(tcase, every_layout_reads_the_same);
     tcase_add_test(tcase, stacked_parts);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

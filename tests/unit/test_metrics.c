@@ -1,25 +1,12 @@
 #include <mmcl/mmcl.h>
 
+#include "fixture.h"
 #include "../parity/metrics_golden.h"
 
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static mmcl_context *context;
-
-static void setup(void)
-{
-    ck_assert_int_eq(mmcl_context_create(&context, NULL), MMCL_OK);
-}
-
-static void teardown(void)
-{
-    mmcl_context_destroy(context);
-}
-
-#define OK(call) ck_assert_msg((call) == MMCL_OK, "%s: %s", #call, mmcl_context_message(context))
 
 static mmcl_matrix f64(const double *data, size_t rows, size_t cols)
 {
@@ -288,9 +275,5 @@ int main(void)
     tcase_add_test(tests, options_that_a_metric_lacks_are_named);
     tcase_add_test(tests, bad_input_is_named);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 /* Steps that learn from near neighbours, and chains side by side. */
 #include <mmcl/mmcl.h>
 
+#include "fixture.h"
 #include "core/rng.h"
 #include "transform/neighbours.h"
 
@@ -10,19 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static mmcl_context *context;
-
-static void setup(void)
-{
-    ck_assert_int_eq(mmcl_context_create(&context, NULL), MMCL_OK);
-}
-
-static void teardown(void)
-{
-    mmcl_context_destroy(context);
-}
-
-#define OK(call) ck_assert_msg((call) == MMCL_OK, "%s: %s", #call, mmcl_context_message(context))
 #define REFUSED(call, expected, text)                                                                                  \
     ck_assert_int_eq(call, expected);                                                                                  \
     ck_assert_msg(strstr(mmcl_context_message(context), text) != NULL, "\"%s\" lacks \"%s\"", mmcl_context_message(context), text)
@@ -499,9 +487,5 @@ int main(void)
     tcase_add_test(tcase, constant_columns_get_no_weight);
     tcase_add_test(tcase, what_cannot_be_is_refused);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

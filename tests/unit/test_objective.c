@@ -1,5 +1,6 @@
 #include <mmcl/mmcl.h>
 
+#include "suite.h"
 #include "contrast/kernels.h"
 #include "contrast/objective_reference.h"
 #include "core/rng.h"
@@ -609,9 +610,5 @@ int main(void)
     tcase_add_loop_test(ways, ranks_share_a_batch, 0, sizeof kinds / sizeof *kinds);
     suite_add_tcase(suite, tests);
     suite_add_tcase(suite, ways);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

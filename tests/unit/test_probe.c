@@ -1,6 +1,8 @@
 /* mmcl_probe_run and mmcl_fewshot_run: what each protocol draws, fits and measures, against the same done by hand. */
 #include <mmcl/mmcl.h>
 
+#include "suite.h"
+
 #include <check.h>
 #include <math.h>
 #include <stdbool.h>
@@ -481,9 +483,5 @@ int main(void)
     tcase_add_test(tcase, heads_see_the_same_draw);
     tcase_add_test(tcase, missing_arguments);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -283,5 +283,5 @@ int main(void)
     tcase_add_test(tcase, probe_is_the_search);
     tcase_add_test(tcase, relevances_find_the_inputs_that_matter);
     suite_add_tcase(suite, tcase);
-    return run_suite(suite);
+    return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 /* Latents on the unit sphere under a rotation: which ICA recovers them, and what the test of signs says. */
 #include <mmcl/mmcl.h>
 
+#include "suite.h"
 #include "core/rng.h"
 #include "transform/ica.h"
 
@@ -168,9 +169,5 @@ int main(void)
     tcase_add_test(tests, nothing_to_advise);
     tcase_add_test(tests, bad_input_is_named);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

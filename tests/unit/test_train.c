@@ -1,5 +1,6 @@
 #include <mmcl/mmcl.h>
 
+#include "suite.h"
 #include "linalg/blas.h"
 #include "train/trainer.h"
 
@@ -304,9 +305,5 @@ int main(void)
     tcase_add_test(tests, a_loss_that_is_not_finite_keeps_the_last_state);
     tcase_add_test(tests, bad_input_is_named);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -1,5 +1,6 @@
 #include <mmcl/mmcl.h>
 
+#include "fixture.h"
 #include "../parity/ica_golden.h"
 #include "core/rng.h"
 #include "transform/transform.h"
@@ -8,20 +9,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static mmcl_context *context;
-
-static void setup(void)
-{
-    ck_assert_int_eq(mmcl_context_create(&context, NULL), MMCL_OK);
-}
-
-static void teardown(void)
-{
-    mmcl_context_destroy(context);
-}
-
-#define OK(call) ck_assert_msg((call) == MMCL_OK, "%s: %s", #call, mmcl_context_message(context))
 
 static mmcl_transform *make(const char *spec)
 {
@@ -753,9 +740,5 @@ int main(void)
     tcase_add_test(tcase, clipping_is_told);
     tcase_add_test(tcase, cancelled_fits_can_be_run_again);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }
